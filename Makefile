@@ -268,7 +268,7 @@ requirements: .venv/stamp ## upgrade and pin every dependency, with hashes
 
 # The dependencies of the server alone, for its image, and of its build, in the versions of the files above.
 define pin-image
-	$(PIN) --extra server --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
+	$(PIN) --extra server --extra http --extra traces -c requirements.txt -o requirements-server.txt pyproject.toml
 	printf 'grpcio-tools\nhatchling\nmypy-protobuf\n' | $(PIN) -c requirements-dev.txt -o requirements-build.txt -
 endef
 

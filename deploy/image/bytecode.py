@@ -27,7 +27,6 @@ LEFT_OUT = {
     "taskgate_emulator.pytest_plugin",  # needs pytest
     "taskgate_server.codegen",  # for development
     "taskgate_server.demo",
-    "taskgate_server.http",  # needs the extra http, which the image does not have
 }
 
 

@@ -21,6 +21,8 @@ CREDENTIALS = ("signin", "sso", "sso-oidc", "sts")
 """AWS services that botocore calls to get credentials."""
 PROGRAMS = ("python*", "taskgate")
 """Programs to keep in `bin`. The others are scripts of dependencies and of venv."""
+CLIENTS = ("pyqwest",)
+"""The HTTP client of connectrpc, of which the server uses only the server's part: 16 MB."""
 SUFFIXES = {".c", ".h", ".pxd", ".pyi", ".pyx"}
 """Files for compilers and type checkers."""
 
@@ -37,6 +39,9 @@ def trim(prefix: Path) -> None:
             path.unlink()
     shutil.rmtree(prefix / "include", ignore_errors=True)  # headers of greenlet, for compilers
     for package in prefix.glob("lib/python*/site-packages/*"):
+        if package.name in CLIENTS:
+            shutil.rmtree(package)
+            continue
         shutil.rmtree(package / "tests", ignore_errors=True)
         for path in package.rglob("*"):
             if path.suffix in SUFFIXES:

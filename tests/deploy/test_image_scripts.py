@@ -115,7 +115,9 @@ def test_build_requirements_are_pinned() -> None:
     assert [each.name for each in wanted if pinned[each.name] not in each.specifier] == []
 
 
-@pytest.mark.parametrize("package", ["boto3", "cedarpy", "opentelemetry-sdk", "uvloop"])
+@pytest.mark.parametrize(
+    "package", ["boto3", "cedarpy", "connectrpc", "opentelemetry-sdk", "uvloop"]
+)
 def test_the_server_has_all_of_its_extras(package: str) -> None:
     assert package in pins("requirements-server.txt")
     assert {"moto", "flask"} & pins("requirements-server.txt").keys() == set()

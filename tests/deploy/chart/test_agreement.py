@@ -20,6 +20,7 @@ from taskgate_server.shutdown import drain_grace_seconds
 from tests.deploy.chart.rendered import CHART, NAMES, ROOT, Manifests, committed
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+HTTP_PORT = 8080
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
@@ -48,6 +49,8 @@ def test_container_ports_are_those_of_the_settings(
     manifests: Manifests, settings: Settings
 ) -> None:
     expected = {"grpc": settings.listen_port, "health": settings.health_port}
+    if settings.http_port is not None:
+        expected["http"] = settings.http_port
     if settings.admin_port is not None:
         expected["metrics"] = settings.admin_port
     assert ports(manifests.container()) == expected
@@ -59,15 +62,16 @@ def test_services_select_the_container_ports(manifests: Manifests) -> None:
     names = set(ports(manifests.container()))
     headless = manifests.get("Service", "taskgate-headless")["spec"]
     assert headless["clusterIP"] == "None"
-    assert {port["targetPort"] for port in headless["ports"]} == names
-    (port,) = manifests.get("Service", "taskgate")["spec"]["ports"]
-    assert port["targetPort"] == "grpc"
+    assert {port["targetPort"] for port in headless["ports"]} == names - {"http"}
+    served = manifests.get("Service", "taskgate")["spec"]["ports"]
+    assert {port["targetPort"] for port in served} == names & {"grpc", "http"}
 
 
 def test_the_image_has_the_same_ports_and_user(manifests: Manifests) -> None:
     (line,) = re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)
     exposed = {int(port) for port in line.split()}
-    assert exposed == {ports(manifests.container())[name] for name in ("grpc", "health")}
+    used = ports(manifests.container())
+    assert exposed == {used["grpc"], used["health"], used.get("http", HTTP_PORT)}
     (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     security = manifests.pod()["securityContext"]
     assert user == (str(security["runAsUser"]), str(security["runAsGroup"]))

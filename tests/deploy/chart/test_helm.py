@@ -86,12 +86,24 @@ REFUSED = {
         ["-f", SANDBOX, *setting("gateway.enabled=true")],
         "name the Gateway",
     ),
+    "a console without HTTP": (
+        ["-f", MINIMAL, *setting("console.enabled=true")],
+        "set http.enabled",
+    ),
+    "no allowed callers over HTTP": (
+        ["-f", MINIMAL, *setting("http.enabled=true")],
+        "networkPolicy.httpCallers is empty",
+    ),
     "alerts without metrics": (["-f", SANDBOX, *setting("metrics.rules=true")], "metrics.enabled"),
     "an unknown value": (["-f", SANDBOX, *setting("replica=2")], "replica"),
     "an unknown setting": (["-f", SANDBOX, *setting("settings.log_levle=INFO")], "log_levle"),
     "a setting that the chart sets": (
         ["-f", SANDBOX, *setting("settings.listen_port=1")],
         "listen_port",
+    ),
+    "a console by its setting": (
+        ["-f", SANDBOX, *setting("settings.console_enabled=false")],
+        "console_enabled",
     ),
     "a setting out of range": (
         ["-f", SANDBOX, *setting("settings.drain_seconds=0")],

@@ -65,7 +65,7 @@ def test_the_server_gets_ready_on_half_a_core(pod: Pod, figures: list[str]) -> N
 
 
 def test_no_module_is_compiled_at_startup(pod: Pod) -> None:
-    with pod.serving({**SETTINGS, "PYTHONVERBOSE": "1"}) as server:
+    with pod.serving({**SETTINGS, "PYTHONVERBOSE": "1", "TASKGATE_HTTP_PORT": "0"}) as server:
         pod.ready(server)
         log = server.engine.logs(server.name)
     assert re.findall(r"^# code object from '(.*\.py)'$", log, re.MULTILINE) == []

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.image
 @pytest.fixture(scope="module")
 def server(pod: Pod) -> Iterator[Container]:
     """A server that is ready, with TLS for both sides."""
-    with pod.serving(SETTINGS) as server:
+    with pod.serving({**SETTINGS, "TASKGATE_HTTP_PORT": "8080"}) as server:
         pod.ready(server)
         yield server
 
@@ -80,6 +80,27 @@ def test_buf_calls_the_server(pod: Pod, server: Container) -> None:
         "https://127.0.0.1:50051/taskgate.v1.TaskService/GetTask",
     )
     assert json.loads(answer)["task"]["state"] == "TASK_STATE_CANCELLED", server.log()
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "expected"),
+    [
+        ("/taskgate.v1.TaskService/GetTask", ("--data", json.dumps({"name": CANCELED})), CANCELED),
+        ("/", (), "<title>Taskgate"),
+        ("/openapi.json", (), '"3.1.0"'),
+    ],
+)
+def test_curl_calls_the_http_port(
+    pod: Pod, server: Container, path: str, options: tuple[str, ...], expected: str
+) -> None:
+    folder = pod.certificates
+    answer = pod.call(
+        *("curl", "--silent", "--show-error", "--fail-with-body", "--cacert", f"{folder}/ca.crt"),
+        *("--cert", f"{folder}/tls.crt", "--key", f"{folder}/tls.key"),
+        *options,
+        f"https://127.0.0.1:8080{path}",
+    )
+    assert expected in answer, server.log()
 
 
 def test_the_health_check_succeeds(server: Container) -> None:

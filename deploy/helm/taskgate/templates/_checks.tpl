@@ -34,6 +34,12 @@
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.callers) }}
 {{- fail "networkPolicy.callers is empty: list the pods that may connect, such as [{podSelector: {}}] (this namespace), [{namespaceSelector: {}}] (the cluster) or [{ipBlock: {cidr: 0.0.0.0/0}}] (every IPv4 address); or set networkPolicy.enabled to false" }}
 {{- end }}
+{{- if and .Values.console.enabled (not .Values.http.enabled) }}
+{{- fail "the HTTP port serves the console: set http.enabled, too" }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.http.enabled (not .Values.networkPolicy.httpCallers) }}
+{{- fail "networkPolicy.httpCallers is empty: list the pods that may connect to the HTTP port, such as [{podSelector: {matchLabels: {app: oauth2-proxy}}}]; or set networkPolicy.enabled to false" }}
+{{- end }}
 {{- if and .Values.networkPolicy.enabled .Values.metrics.enabled (not .Values.networkPolicy.prometheus) }}
 {{- fail "networkPolicy.prometheus is empty: list the pods that may read metrics, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]; or set networkPolicy.enabled to false" }}
 {{- end }}

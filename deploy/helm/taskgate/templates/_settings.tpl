@@ -20,6 +20,20 @@
 {{- end }}
 {{- $_ := set $own "policy_files" $files }}
 {{- end }}
+{{- if .Values.http.enabled }}
+{{- $_ := set $own "http_port" 8080 }}
+{{- $_ := set $own "console_enabled" .Values.console.enabled }}
+{{- if .Values.settings.plaintext_to_everyone }}
+{{- /* The names of the Service. Without tokens, the server refuses requests for other names: see docs/http.md. */}}
+{{- $origins := .Values.settings.http_allowed_origins | default list }}
+{{- $service := printf "%s.%s" (include "taskgate.fullname" .) .Release.Namespace }}
+{{- $port := ternary "" (printf ":%v" .Values.http.port) (eq 80 (int .Values.http.port)) }}
+{{- range $host := list (include "taskgate.fullname" .) $service (printf "%s.svc" $service) }}
+{{- $origins = append $origins (printf "http://%s%s" $host $port) }}
+{{- end }}
+{{- $_ := set $own "http_allowed_origins" $origins }}
+{{- end }}
+{{- end }}
 {{- if .Values.metrics.enabled }}
 {{- $_ := set $own "admin_host" "0.0.0.0" }}
 {{- $_ := set $own "admin_port" 9464 }}
