@@ -42,15 +42,19 @@ def trim(prefix: Path) -> None:
         if package.name in CLIENTS:
             shutil.rmtree(package)
             continue
-        shutil.rmtree(package / "tests", ignore_errors=True)
-        for path in package.rglob("*"):
-            if path.suffix in SUFFIXES:
-                path.unlink()
-            elif path.suffix == ".so":
-                _strip(path)
+        _trim_files(package)
         # moto, which the emulator uses, reads further models.
         if package.name == "botocore" and find_spec("moto") is None:
             _trim_models(package / "data")
+
+
+def _trim_files(package: Path) -> None:
+    shutil.rmtree(package / "tests", ignore_errors=True)
+    for path in package.rglob("*"):
+        if path.suffix in SUFFIXES:
+            path.unlink()
+        elif path.suffix == ".so":
+            _strip(path)
 
 
 def _strip(library: Path) -> None:
