@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_service_pb2
 from taskgate_server import errors
 from taskgate_server.calls import Rpc
-from taskgate_server.http.json_messages import JsonMessages, exceeds, to_json
+from taskgate_server.http.json_messages import JsonMessages, LoneSurrogates, exceeds, to_json
 from taskgate_server.large_requests import LargeRequests
 from tests.support.demo_names import RUNNING
 
@@ -89,3 +90,37 @@ def test_a_request_with_too_many_values_is_refused(messages: JsonMessages) -> No
     text = json.dumps({"names": ["a"] * 70_000}).encode()
     with pytest.raises(errors.TaskgateError, match="60000 values"):
         messages.to_binary(task_service_pb2.BatchGetTasksRequest, text)
+
+
+LIBRARY_PATTERN = re.compile(
+    "[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]"
+)
+"""Of google.protobuf.json_format 7.36."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "é😀", "\ud83d", "a\ud83d", "\ude00.", "\ude00\ud83d", "é\ud83d.", "\\ud83d"],
+)
+def test_lone_surrogates_are_found_as_the_library_finds_them(text: str) -> None:
+    assert bool(LoneSurrogates().search(text)) is bool(LIBRARY_PATTERN.search(text))
+
+
+def test_the_library_uses_our_search(messages: JsonMessages) -> None:
+    used = vars(json_format)["_UNPAIRED_SURROGATE_PATTERN"]
+    assert isinstance(used, LoneSurrogates)
+    with pytest.raises(errors.TaskgateError, match="Unpaired surrogate"):
+        messages.to_binary(GET_TASK.request_class, rb'{"name": "\ud83d"}')
+    binary = messages.to_binary(GET_TASK.request_class, rb'{"name": "\ud83d\ude00"}')
+    assert binary == task_service_pb2.GetTaskRequest(name="😀").SerializeToString()
+
+
+def test_long_texts_take_a_fraction_of_the_time() -> None:
+    text = "é" * (1 << 20)
+    seconds = []
+    for pattern in (LIBRARY_PATTERN, LoneSurrogates()):
+        began = time.thread_time()
+        for _ in range(3):
+            assert pattern.search(text) is None
+        seconds.append(time.thread_time() - began)
+    assert seconds[1] < seconds[0] / 5

@@ -49,6 +49,24 @@ _UNCONVERTIBLE: Final = (
 """What `json_format.Parse` raises for a value of another type than the field's."""
 
 
+class LoneSurrogates:
+    """Finds what the library's pattern of the same purpose finds, in a hundredth of its time."""
+
+    def search(self, text: str) -> UnicodeEncodeError | None:
+        """Return where a text has half of a surrogate pair; None if nowhere."""
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                return error
+        return None
+
+
+# The library's pattern holds the interpreter for 0.13 s for a text of 4 MiB, and all other calls
+# wait: a thread would not help.
+json_format._UNPAIRED_SURROGATE_PATTERN = LoneSurrogates()  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 class JsonMessages:
     """Converts the messages of one listener; a `calls.Encoding`.
 
