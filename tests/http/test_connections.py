@@ -160,6 +160,25 @@ def test_a_stranger_is_refused_before_the_body_is_read(aws: Emulator) -> None:
         assert received(opened).startswith(b"HTTP/1.1 401 ")
 
 
+def test_a_response_before_the_end_of_the_body_announces_the_close(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a client that reuses the connection would lose its next request."""
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 60.0)
+    with authenticating(aws) as (http, _), connected(http) as opened:
+        opened.sendall(
+            f"POST {GET_TASK} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 20000000\r\n"
+            "authorization: Bearer a.b.c\r\ncontent-type: application/json\r\n\r\n".encode()
+        )
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += opened.recv(65536)
+        assert head.startswith(b"HTTP/1.1 401 ")
+        assert b"\r\nconnection: close\r\n" in head
+        opened.sendall(bytes(19_000_000))  # it is discarded, and does not reset the connection
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
 def test_paths_of_no_rpc_are_not_found(http: Address) -> None:
     for path in ("/nothing", "/../../etc/passwd", "/%2e%2e/etc/passwd", "//etc/passwd"):
         assert request(http, path, method="GET").status == 404

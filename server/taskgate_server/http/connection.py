@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from taskgate_server.http.peer import peer_of
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 MAX_HEADER_BYTES: Final = 32 * 1024
 """The limit of gRPC's metadata, see `server.MAX_METADATA_BYTES`; here with the path and query."""
@@ -28,7 +32,9 @@ HEADER_SECONDS: Final = 10.0
 """How long the headers of a request may take, from the connection or their first byte."""
 
 LINGER_SECONDS: Final = 1.0
-"""How long a client may take to receive the response to a request whose body was not read."""
+"""How long a client may take to receive the response to a request whose body was not read. Its data
+is discarded meanwhile: with unread data, closing would reset the connection, and the client might
+lose the response."""
 
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -74,6 +80,9 @@ class Connection(HttpToolsProtocol):
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         """Closes the connection if headers do not arrive in time."""
+        self._announced_close = False
+        """Whether the current response says that the connection will be closed."""
+        self._is_discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """Begin, or close the connection if there are too many."""
@@ -93,6 +102,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data, and bound what it holds."""
+        if self._is_discarding:
+            return
         if self._is_in_headers:
             self._header_bytes += len(data)
         elif self._is_idle:
@@ -132,14 +143,28 @@ class Connection(HttpToolsProtocol):
         if size > MAX_HEADER_BYTES or len(self.pipeline) >= MAX_PIPELINED:
             raise RefusedError
         super().on_headers_complete()
+        cycle = self.cycle
+        cycle.send = partial(self._send, cycle)  # type: ignore[method-assign]  # uvicorn has no hook
+
+    async def _send(self, cycle: RequestResponseCycle, message: ASGISendEvent) -> None:
+        """Send a part of a response, and announce the close if the request's body is arriving."""
+        if cycle.more_body and not cycle.response_started:
+            self._announced_close = True
+            cycle.keep_alive = False  # uvicorn writes `connection: close`
+            await RequestResponseCycle.send(cycle, message)
+            cycle.keep_alive = True  # or it would close before the client has the response
+        else:
+            await RequestResponseCycle.send(cycle, message)
 
     def on_response_complete(self) -> None:
         """See uvicorn. Close the connection if the request's body was not read to its end."""
         is_read = not self.cycle.more_body
         super().on_response_complete()
-        if not is_read and not self.transport.is_closing():
-            self.flow.pause_reading()
-            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        if self.transport.is_closing() or (is_read and not self._announced_close):
+            return
+        self._is_discarding = True
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or exceeds a limit."""
