@@ -1,6 +1,6 @@
 """Fixtures for all tests: an emulator, a server in a thread, a channel and a client.
 
-Registers hypothesis' profile as well: see `tests/support/seeds.py`.
+The hooks for random choices are in `tests/support/random_choices.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 import signal
 import sys
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
@@ -17,17 +17,26 @@ from pathlib import Path
 import grpc
 import pytest
 from botocore.loaders import JSONFileLoader
-from hypothesis import settings as hypothesis_settings
 
 from taskgate_client import Client, connect
 from taskgate_emulator import Emulator
 from taskgate_server.auth.child_process import run_module
 from tests.support.model_check import every_response_satisfies_the_model
+from tests.support.random_choices import (
+    pytest_configure,
+    pytest_report_header,
+    pytest_runtest_makereport,
+)
 from tests.support.running_server import running_server, settings_for
-from tests.support.seeds import IS_LARGE_VOLUME, IS_RANDOM_RUN, SEED, examples, replay_hint
+from tests.support.seeds import IS_LARGE_VOLUME
 
-__all__ = ["every_response_satisfies_the_model"]
-"""Fixtures from elsewhere: the check holds in all tests."""
+__all__ = [
+    "every_response_satisfies_the_model",
+    "pytest_configure",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+]
+"""Fixtures and hooks from elsewhere, for all tests."""
 
 
 TESTS = Path(__file__).parent
@@ -53,39 +62,6 @@ TIMING_MARKERS = ("alone", "console", "image", "timed")
 TIMING_RERUNS = 2
 """How often a test that measures time runs again if it fails: another program on the machine can
 delay anything. Reported as `R`. No other test runs twice."""
-
-# Examples neither depend on the clock nor on what an earlier run has stored. No deadline: how long
-# an example takes depends on the machine's load.
-hypothesis_settings.register_profile(
-    "taskgate",
-    derandomize=not IS_RANDOM_RUN,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    max_examples=examples(100),
-)
-hypothesis_settings.load_profile("taskgate")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Seed hypothesis with `SEED`, before its plugin reads the option."""
-    if IS_RANDOM_RUN and config.getoption("--hypothesis-seed") is None:
-        config.option.hypothesis_seed = str(SEED)
-
-
-def pytest_report_header() -> str:
-    """Return the seed for the head of the report."""
-    return replay_hint()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the seed to the report of each failure."""
-    report = yield
-    if report.failed:
-        report.sections.append(("seed", replay_hint()))
-    return report
 
 
 @cache  # there are 30 tests in a file on average

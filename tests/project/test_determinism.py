@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
+from tests.support import random_choices
 from tests.support.seeds import IS_RANDOM_RUN
 
 ROOT: Final = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ OPERATING_SYSTEM: Final = {
     "random.SystemRandom",
 }
 RESERVED: Final = {"derandomize", "database"}
-"""Settings of hypothesis that belong to the profile in tests/conftest.py."""
+"""Settings of hypothesis that belong to the profile in tests/support/random_choices.py."""
 
 
 def imported_names(tree: ast.AST) -> dict[str, str]:
@@ -68,7 +69,7 @@ def fault_of(node: ast.expr, names: dict[str, str]) -> str:
     if module == "random" and member not in CLASSES:
         return f"{name} uses the shared generator; use tests.support.seeds.seeded"
     if name.startswith("hypothesis.") and member in {"register_profile", "load_profile", "seed"}:
-        return f"{member} belongs into tests/conftest.py"
+        return f"{member} belongs into tests/support/random_choices.py"
     return ""
 
 
@@ -102,7 +103,7 @@ def faults(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_all_randomness_has_a_seed(path: Path) -> None:
-    if path == Path("tests/conftest.py"):  # registers the profile
+    if path == Path("tests/support/random_choices.py"):  # registers the profile
         return
     assert list(faults((ROOT / path).read_text())) == []
 
@@ -149,6 +150,14 @@ def test_hypothesis_is_derandomized_without_a_seed() -> None:
     assert settings.default.database is None
 
 
+def test_all_tests_have_the_hooks(pytestconfig: pytest.Config) -> None:
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests/conftest.py"))
+    hooks = [name for name in vars(random_choices) if name.startswith("pytest_")]
+    assert len(hooks) == 3
+    for name in hooks:
+        assert getattr(conftest, name) is getattr(random_choices, name)
+
+
 FAILING = """
 from hypothesis import given, strategies as st
 from tests.support.seeds import seeded
@@ -168,7 +177,15 @@ def run(folder: Path, seed: str) -> tuple[str, str]:
     test = folder / "test_it.py"
     test.write_text(FAILING)
     environment = {**os.environ, "SEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "test_it.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.support.random_choices",
+        "test_it.py",
+    ]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
