@@ -52,6 +52,11 @@ RELEASE_TOOLS := cyclonedx
 	@$(PYTHON) tests/tools/connect/install.py .venv-tools/connect
 	@test ! -e .venv-tools/connect/node_modules || touch $@
 
+# Connect's conformance suite. Without Go it is left out; with CI=true that is an error.
+.venv-tools/conformance/stamp: $(addprefix tests/tools/conformance/,install.py go.mod go.sum)
+	@$(PYTHON) tests/tools/conformance/install.py .venv-tools/conformance
+	@test ! -e .venv-tools/conformance/connectconformance || touch $@
+
 # Without Go, grpcurl is left out; with CI=true that is an error.
 .venv-tools/grpcurl/stamp: tests/tools/grpcurl/install.py tests/tools/grpcurl/go.mod tests/tools/grpcurl/go.sum
 	@$(PYTHON) tests/tools/grpcurl/install.py .venv-tools/grpcurl/bin
@@ -80,7 +85,7 @@ TIMED_TESTS = $(sort $(shell grep -rl 'mark\.timed' tests --include='*.py'))
 test: export PYTHONHASHSEED := 0
 test: export PYTHONDONTWRITEBYTECODE :=
 test: export SEED :=
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/connect/stamp .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time; COVERAGE=1: measure coverage, too
+test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/conformance/stamp .venv-tools/connect/stamp .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time; COVERAGE=1: measure coverage, too
 	@failed=; \
 	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS) || failed=1; \
 	$(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS) || failed=1; \

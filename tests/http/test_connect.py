@@ -105,7 +105,7 @@ def test_malformed_protobuf_is_refused_with_details(http: Address) -> None:
 
 def test_an_unknown_method_is_refused_as_over_grpc(http: Address) -> None:
     reply = call(http, f"{TASKS}/Nothing", {})
-    assert (reply.status, reply.json["code"]) == (501, "unimplemented")
+    assert (reply.status, reply.json["code"]) == (404, "unimplemented")
     info = reply.detail["google.rpc.ErrorInfo"]
     assert info["reason"] == "UNKNOWN_METHOD"
     assert info["metadata"] == {"method": f"{TASKS}/Nothing"}

@@ -31,6 +31,9 @@ REVALIDATE: Final = (b"cache-control", b"no-cache")
 
 WITHOUT_CONTENT: Final = (204, 304)
 
+NOT_FOUND: Final = 404
+NOT_IMPLEMENTED: Final = 501
+
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
@@ -69,7 +72,8 @@ class HttpApplication:
                 await _send(send, 204, cors, b"")
             elif method == "POST" or self._rpcs.has(path):
                 more = [NO_STORE, NO_SNIFFING, *self._origins.headers(headers)]
-                await self._rpcs(scope, receive, _Sender(send, more))
+                is_known = self._rpcs.has(path)
+                await self._rpcs(scope, receive, _Sender(send, more, is_known=is_known))
             elif method not in ("GET", "HEAD"):
                 await _send_error(send, 405, "unimplemented", "use GET or POST")
             else:
@@ -118,16 +122,21 @@ class _Sender:
     Args:
         send: ASGI's.
         headers: to add.
+        is_known: whether there is such an RPC. If not, the status is 404, as Connect's servers
+            send it; the error in the body has the code `unimplemented`, as over gRPC.
     """
 
-    def __init__(self, send: Send, headers: Iterable[Header]) -> None:
+    def __init__(self, send: Send, headers: Iterable[Header], *, is_known: bool) -> None:
         self._send = send
         self._headers = headers
+        self._is_known = is_known
         self._start: Any = None
 
     async def __call__(self, event: Any) -> None:
         if event["type"] == "http.response.start":
             event["headers"] = [*event["headers"], *self._headers]
+            if event["status"] == NOT_IMPLEMENTED and not self._is_known:
+                event["status"] = NOT_FOUND
             self._start = event
             return
         start, self._start = self._start, None
