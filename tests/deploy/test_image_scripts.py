@@ -94,7 +94,7 @@ def test_the_health_check_calls_the_health_port() -> None:
     port = re.search(r"TASKGATE_HEALTH_PORT=(\d+)", DOCKERFILE)
     assert port is not None
     assert f'"--address", "127.0.0.1:{port[1]}"]' in DOCKERFILE
-    assert re.search(rf"^EXPOSE 50051 {port[1]}$", DOCKERFILE, re.MULTILINE)
+    assert re.search(rf"^EXPOSE 50051 {port[1]} 8080$", DOCKERFILE, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

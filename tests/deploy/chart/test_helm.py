@@ -169,6 +169,7 @@ def test_all_values_together_render(tmp_path: Path) -> None:
     assert ports == {
         "grpc": 50051,
         "health": 50052,
+        "http": 8080,
         "metrics": 9464,
         "metrics-1": 9465,
         "metrics-2": 9466,
@@ -194,6 +195,32 @@ def test_all_values_together_render(tmp_path: Path) -> None:
     assert str(settings.tls_client_ca_file) == "/etc/taskgate/client-ca/callers.pem"
     assert settings.targets["lab"].aws["omics"].region == "us-east-1"
     assert settings.aws["deadline"].request_rates == {"GetLogEvents": 25}
+
+
+def test_http_has_a_port_in_the_service_and_its_own_callers() -> None:
+    manifests = rendered("-f", EVERYTHING, name="farm")
+    service = manifests.get("Service", "farm-gate")["spec"]
+    (port,) = (each for each in service["ports"] if each["name"] == "http")
+    assert (port["port"], port["targetPort"], port["appProtocol"]) == (443, "http", "https")
+    (policy,) = manifests.of("NetworkPolicy")
+    rules = {rule["ports"][0]["port"]: rule["from"] for rule in policy["spec"]["ingress"]}
+    assert rules["http"] == [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}]
+    assert rules["grpc"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+
+
+def test_http_is_off_by_default() -> None:
+    manifests = rendered("-f", MINIMAL)
+    assert manifests.settings().keys() & {"http_port", "console_enabled"} == set()
+    names = {port["name"] for port in manifests.container()["ports"]}
+    assert names == {"grpc", "health"}
+
+
+def test_http_without_the_console() -> None:
+    http = setting("http.enabled=true", "networkPolicy.httpCallers[0].podSelector.matchLabels.a=b")
+    settings = rendered("-f", MINIMAL, *http).settings()
+    assert (settings["http_port"], settings["console_enabled"]) == (8080, False)
+    # With TLS and certificates, every host name may be used: nothing to allow.
+    assert "http_allowed_origins" not in settings
 
 
 @pytest.mark.parametrize("file", [SANDBOX, MINIMAL, PRODUCTION, EVERYTHING], ids=lambda f: f.stem)

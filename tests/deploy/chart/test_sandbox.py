@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from taskgate_client.commands.exit_codes import ExitCode
 from tests.deploy.chart.helm import needs_helm, rendered, values
 from tests.deploy.chart.pods import TASKGATE, LocalPod
 from tests.deploy.chart.rendered import ROOT, committed
+from tests.support.demo_names import CANCELED
 from tests.support.polling import wait_until
 from tests.support.ports import free_ports
 
@@ -33,11 +37,12 @@ class Sandbox:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.manifests = committed("sandbox")
-        grpc_port, health_port, emulator_port = free_ports(3)
+        grpc_port, health_port, http_port, emulator_port = free_ports(4)
         replaced = {
             "0.0.0.0": "127.0.0.1",  # noqa: S104  # what it is to be no more
             "50051": str(grpc_port),
             "50052": str(health_port),
+            "8080": str(http_port),
             "4580": str(emulator_port),
         }
         pod = LocalPod(self.manifests, "taskgate", folder, replaced)
@@ -46,6 +51,7 @@ class Sandbox:
         self.server = pod.start("taskgate", *TASKGATE, stack=stack)
         self.address = f"127.0.0.1:{grpc_port}"
         self.health_address = f"127.0.0.1:{health_port}"
+        self.http_address = f"127.0.0.1:{http_port}"
         self.pod = pod
 
     def probe(self, name: str) -> bool:
@@ -100,6 +106,33 @@ def test_the_first_calls_of_the_docs_succeed(sandbox: Sandbox, command: str) -> 
             process.send_signal(signal.SIGINT)
         process.stdout.read()
     assert process.returncode == (ExitCode.INTERRUPTED if "Ctrl-C" in remark else ExitCode.OK)
+
+
+def test_the_sandbox_serves_json_and_the_console(sandbox: Sandbox) -> None:
+    task = urllib.request.Request(
+        f"http://{sandbox.http_address}/taskgate.v1.TaskService/GetTask",
+        data=json.dumps({"name": CANCELED}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(task, timeout=10) as response:  # noqa: S310
+        assert json.load(response)["task"]["name"] == CANCELED
+    with urllib.request.urlopen(f"http://{sandbox.http_address}/", timeout=10) as response:
+        assert b"<title>Taskgate" in response.read()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("taskgate.taskgate.svc:{port}", 200), ("taskgate.example:{port}", 403)],
+)
+def test_the_sandbox_accepts_the_names_of_the_service(
+    sandbox: Sandbox, host: str, status: int
+) -> None:
+    """In plaintext without tokens, other names are refused: DNS rebinding."""
+    connection = HTTPConnection(sandbox.http_address, timeout=10)
+    with closing(connection):
+        port = sandbox.http_address.rpartition(":")[2]
+        connection.request("GET", "/", headers={"Host": host.format(port=port)})
+        assert connection.getresponse().status == status
 
 
 @needs_helm

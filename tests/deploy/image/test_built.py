@@ -205,4 +205,4 @@ def test_the_entrypoint_runs_as_an_unprivileged_user(config: dict[str, Any]) -> 
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["taskgate"]
     assert config["Cmd"] == ["serve"]
-    assert set(config["ExposedPorts"]) == {"50051/tcp", "50052/tcp"}
+    assert set(config["ExposedPorts"]) == {"50051/tcp", "50052/tcp", "8080/tcp"}
