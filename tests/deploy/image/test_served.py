@@ -87,7 +87,7 @@ def test_buf_calls_the_server(pod: Pod, server: Container) -> None:
     [
         ("/taskgate.v1.TaskService/GetTask", ("--data", json.dumps({"name": CANCELED})), CANCELED),
         ("/", (), "<title>Taskgate"),
-        ("/openapi.json", (), '"3.1.0"'),
+        ("/openapi.json", (), '"openapi":"3.1.'),
     ],
 )
 def test_curl_calls_the_http_port(
