@@ -33,7 +33,7 @@ BUILT_IN = {
     "typescript": ("node_modules",),
     "java": ("build",),
 }
-"""Folders of a client that its build can reuse: tools and libraries."""
+"""Folders of a client that its build can reuse, if it is built: tools and libraries."""
 COMMANDS = {
     "go": ("make", "gen", "build"),
     "typescript": ("make", "build"),
@@ -133,7 +133,7 @@ def build(tree: Path, name: str) -> None:
     source, copy = CLIENTS / name, tree / "clients" / name
     shutil.copytree(source, copy, ignore=NOT_COPIED, dirs_exist_ok=True)
     for folder in BUILT_IN.get(name, ()):
-        if not (copy / folder).exists():
+        if (source / folder).exists() and not (copy / folder).exists():
             shutil.copytree(source / folder, copy / folder, symlinks=True)
     subprocess.run(COMMANDS[name], cwd=copy, check=True, stdout=subprocess.DEVNULL)
 
