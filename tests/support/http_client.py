@@ -74,16 +74,16 @@ def envelope(message: object) -> bytes:
 
 @contextmanager
 def streaming(
-    address: object, method: str, message: object, **headers: str
+    address: object, method: str, *messages: object, **headers: str
 ) -> Iterator[Iterator[tuple[int, Any]]]:
-    """Yield the flags and the content of each envelope of a response stream."""
+    """Send a stream of messages; yield the flags and content of each envelope of the response."""
     connection = HTTPConnection(str(address), timeout=SECONDS)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         connection.request(
             "POST",
             f"/{method}",
-            envelope(message),
+            b"".join(map(envelope, messages)),
             {"content-type": "application/connect+json", **named},
         )
         response = connection.getresponse()
