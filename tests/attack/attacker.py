@@ -27,7 +27,11 @@ ROUNDS: Final = 8
 
 @contextmanager
 def attacked(
-    site: GuardedServer, name: str, token: str = "", seconds: float = 3.0
+    site: GuardedServer,
+    name: str,
+    token: str = "",
+    seconds: float = 3.0,
+    transport: str = "grpc",
 ) -> Iterator[None]:
     """Send an attack from another process until the block ends.
 
@@ -36,8 +40,10 @@ def attacked(
         name: of `attacks.EVERY_ATTACK`.
         token: of the attacker; empty for a stranger.
         seconds: after which the attack ends by itself.
+        transport: `grpc` or `http`, the port that is attacked.
     """
-    with forked(attacks.run, site.address, seconds, name, token) as messages:
+    address = site.address_of(transport)
+    with forked(attacks.run, address, transport, seconds, name, token) as messages:
         assert messages.recv() == "begun"
         yield
 
@@ -47,7 +53,9 @@ def is_noticed(quiet: Experience, during: Experience) -> bool:
     return during.p99 >= 5 * quiet.p99 + 0.020 * slowness()
 
 
-def check_others(site: GuardedServer, quiet: Experience, name: str, token: str = "") -> None:
+def check_others(
+    site: GuardedServer, quiet: Experience, name: str, token: str = "", transport: str = "grpc"
+) -> None:
     """Assert that another caller and the liveness probe hardly notice an attack.
 
     On a busy machine a round may be slow without any attack, so one of some rounds decides.
@@ -55,13 +63,14 @@ def check_others(site: GuardedServer, quiet: Experience, name: str, token: str =
     metadata = site.token("bob")
     seen = []
     for _ in range(ROUNDS):
-        with attacked(site, name, token):
-            during = asyncio.run(experience(site, metadata))
+        with attacked(site, name, token, transport=transport):
+            during = asyncio.run(experience(site, metadata, transport=transport))
         assert (during.failures, during.dead) == (0, 0), during
         if not is_noticed(quiet, during):
             return
         seen.append((quiet, during))
-        quiet = asyncio.run(experience(site, metadata))  # the machine may be busier than before
+        # The machine may be busier than before.
+        quiet = asyncio.run(experience(site, metadata, transport=transport))
     raise AssertionError(seen)
 
 

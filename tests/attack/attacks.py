@@ -21,6 +21,7 @@ from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_service_pb2, task_update_pb2, task_watch_pb2
 from tests.support.demo_names import JOB
+from tests.support.web_channel import open_channel
 
 TASKS = "/taskgate.v1.TaskService"
 MESSAGE_LIMIT = 4 * 1024 * 1024
@@ -153,9 +154,14 @@ EVERY_ATTACK = {
 
 
 async def attack(
-    messages_to: Connection, address: str, seconds: float, name: str, token: str = ""
+    messages_to: Connection,
+    address: str,
+    transport: str,
+    seconds: float,
+    name: str,
+    token: str = "",
 ) -> None:
-    """Send an attack again and again for some time, from one connection."""
+    """Send an attack again and again for some time, over gRPC from one connection."""
     chosen, until = EVERY_ATTACK[name], time.monotonic() + seconds
     data = chosen.make()
     identity = (("authorization", f"Bearer {token}"),) if token else ()
@@ -167,7 +173,7 @@ async def attack(
         if chosen.stalls:
             await asyncio.sleep(seconds)
 
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address, transport) as channel:
         send: Any = channel.stream_stream(chosen.method)
 
         async def repeat() -> None:

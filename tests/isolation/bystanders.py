@@ -17,11 +17,11 @@ from taskgate_client import CallError
 from taskgate_emulator.seeds import ids as seed
 from tests.support.demo_names import RUNNING
 from tests.support.guarded_process import Metadata
+from tests.support.web_channel import open_channel
 
 SECONDS: Final = 20.0
 FRESH: Final = (("taskgate-max-age", "0"),)
 """The call reaches AWS."""
-OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
 PAUSE_SECONDS: Final = 0.02
 
 Call = Callable[[], Awaitable[object]]
@@ -71,10 +71,10 @@ class Experience:
         ]
 
 
-async def experience(address: str, metadata: Metadata, rounds: int) -> Experience:
+async def experience(address: str, transport: str, metadata: Metadata, rounds: int) -> Experience:
     """Make each bystander's call so many times, all of them beside each other."""
     seen = Experience()
-    async with grpc.aio.insecure_channel(address, options=OWN_CONNECTION) as channel:
+    async with open_channel(address, transport) as channel:
 
         async def repeat(name: str, call: Call) -> None:
             took = seen.took.setdefault(name, [])

@@ -22,6 +22,7 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from tests.support.demo_names import ABSENT, FAILED, JOB, RUNNING
 from tests.support.seeds import seeded
+from tests.support.web_channel import open_channel
 
 Metadata = tuple[tuple[str, str], ...]
 CALLERS: Final = 8
@@ -191,13 +192,12 @@ FAILURES: Final = {
 
 
 async def repeat_calls(
-    messages_to: Connection, address: str, metadata: Metadata, name: str
+    messages_to: Connection, address: str, transport: str, metadata: Metadata, name: str
 ) -> None:
     """Repeat a failure's calls until the process is ended; send their codes every 100 ms."""
     codes: Counter[str] = Counter()
-    options = (("grpc.use_local_subchannel_pool", 1),)
     failure = FAILURES[name]
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
+    async with open_channel(address, transport) as channel:
 
         async def repeat(index: int) -> None:
             number = index

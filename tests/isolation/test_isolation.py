@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,17 @@ ROUNDS: Final = 40
 """Calls of each bystander in a measurement."""
 TRIES: Final = 8
 """On a busy machine a measurement may be slow without any failure."""
+TRANSPORTS: Final = ("grpc", "http")
+"""Ports of the server. The failing calls and all others have the same one."""
+OVER_HTTP: Final = (
+    FAILURES
+    if os.environ.get("ATTACKS") == "all"
+    else ("operation: hangs", "caller: flooding", "caller: reading slowly")
+)
+ROWS: Final = [
+    *((name, "grpc") for name in FAILURES),
+    *((name, "http") for name in OVER_HTTP),
+]
 RULES: Final = """
 permit (principal, action in [Action::"read", Action::"write"], resource);
 permit (principal, action == Action::"targets/Use", resource);
@@ -84,25 +96,30 @@ def site(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gu
             # The bystanders call more often than HealthOmics allows.
             "aws__omics__quotas": "off",
             "aws__deadline__quotas": "off",
+            "http_port": "0",
+            # HTTP/1.1 has one call at a time on a connection.
+            "max_connections_per_address": "1000",
         }
         folder = tmp_path_factory.mktemp("site")
         with guarded_server(aws, folder, rules=RULES, **settings) as site:
             yield site
 
 
-def measure(site: GuardedServer) -> Experience:
-    return asyncio.run(experience(site.address, site.token("alice"), ROUNDS))
+def measure(site: GuardedServer, transport: str) -> Experience:
+    address = site.address_of(transport)
+    return asyncio.run(experience(address, transport, site.token("alice"), ROUNDS))
 
 
 @pytest.fixture(scope="module")
-def quiet(site: GuardedServer) -> Experience:
-    """Return how calls go without any failure."""
-    measure(site)  # what is loaded once
-    return measure(site)
+def quiet(site: GuardedServer) -> dict[str, Experience]:
+    """Return how calls go without any failure, by transport."""
+    for transport in TRANSPORTS:
+        measure(site, transport)  # what is loaded once
+    return {transport: measure(site, transport) for transport in TRANSPORTS}
 
 
 @contextmanager
-def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]:
+def failing(site: GuardedServer, aws: Emulator, name: str, transport: str) -> Iterator[set[str]]:
     """Let calls of another caller fail until the block ends; yield the codes they end with.
 
     The codes are complete when the block has ended.
@@ -111,7 +128,8 @@ def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]
     claims = {"exp": int(time.time()) - 3600} if failure.is_expired else {}
     metadata = site.token("mallory", **claims)
     failure.begin(aws)
-    with forked(run, site.address, metadata, name) as messages:
+    address = site.address_of(transport)
+    with forked(run, address, transport, metadata, name) as messages:
         try:
             codes |= messages.recv()  # the first call has ended
             yield codes
@@ -121,20 +139,21 @@ def failing(site: GuardedServer, aws: Emulator, name: str) -> Iterator[set[str]]
             failure.end(aws)
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize(("name", "transport"), ROWS)
 def test_failure_does_not_slow_or_fail_other_calls(
-    site: GuardedServer, aws: Emulator, quiet: Experience, name: str
+    site: GuardedServer, aws: Emulator, quiet: dict[str, Experience], name: str, transport: str
 ) -> None:
     failure: Failure = FAILURES[name]
+    before = quiet[transport]
     slow: list[str] = []
     for _ in range(TRIES):
-        with failing(site, aws, name) as codes:
-            during = measure(site)
+        with failing(site, aws, name, transport) as codes:
+            during = measure(site, transport)
         assert during.failures == []
         assert codes, "the failing calls have not ended"
         assert codes <= failure.codes
-        slow = during.slower_than(quiet)
+        slow = during.slower_than(before)
         if not slow:
             return
-        quiet = measure(site)  # the machine may have become slower
+        before = measure(site, transport)  # the machine may have become slower
     raise AssertionError(slow)

@@ -23,6 +23,7 @@ from taskgate_emulator import Emulator
 from tests.support.demo_names import RUNNING
 from tests.support.issuer import AUDIENCE, ISSUER, Issuer
 from tests.support.server_process import COMMAND, cpu_seconds
+from tests.support.web_channel import open_channel
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
@@ -42,6 +43,19 @@ class GuardedServer:
     policy: Path
     address: str = ""
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def http_address(self) -> str:
+        """Return host and port of the HTTP port."""
+        found = re.search(
+            r'"message": "listening for http", "address": "([^"]+)"', "".join(self.lines)
+        )
+        assert found is not None
+        return found[1]
+
+    def address_of(self, transport: str) -> str:
+        """Return the address for `grpc` or `http`."""
+        return self.http_address if transport == "http" else self.address
 
     @property
     def pid(self) -> int:
@@ -206,13 +220,17 @@ class Experience:
     """Failed checks of `live`."""
 
 
-async def experience(site: GuardedServer, metadata: Metadata, calls: int = 150) -> Experience:
+async def experience(
+    site: GuardedServer, metadata: Metadata, calls: int = 150, transport: str = "grpc"
+) -> Experience:
     """Read a cached task now and then, as a quiet caller does."""
-    own = (("grpc.use_local_subchannel_pool", 1),)
     took, failures, dead = [], 0, 0
-    async with grpc.aio.insecure_channel(site.address, options=own) as channel:
+    async with (
+        open_channel(site.address_of(transport), transport) as channel,
+        open_channel(site.address, "grpc") as probe,
+    ):
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
-        health: Any = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(probe)
         request = task_service_pb2.GetTaskRequest(name=RUNNING)
         for number in range(calls):
             began = time.perf_counter()
