@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
 	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
-	console-unit contract-bundle demo format fuzz gen help image-requirements image-test model-pins model-update \
+	console-unit contract-bundle demo format fuzz gen help http-differential image-requirements image-test model-pins model-update \
 	odd-values openapi-test outages release requirements serve simulate skew soak test test-random update-test
 
 help: ## list the targets
@@ -177,8 +177,12 @@ outages: gen/stamp ## simulate AWS outages of every kind for OUTAGE_SECONDS; nee
 all-services: gen/stamp ## generate, compile and compare with boto3 every AWS service that botocore has; 10 minutes
 	ALL_SERVICES=1 $(BIN)/pytest -s tests/codegen/all_services
 
-attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests, every operation
-	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack
+attack: gen/stamp ## run the attack suite at full size: 100,000 mutated requests, every operation, both ports
+	ATTACKS=all ATTACK_REQUESTS=100000 $(BIN)/pytest -m '$(HERE)' tests/attack tests/isolation/test_isolation.py
+
+# JSON cannot express NaN and infinity in a document, which these tests send.
+http-differential: gen/stamp ## compare every operation and every error in JSON over HTTP with boto3
+	DIFFERENTIAL_OVER=http $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -k 'not non_finite' tests/differential
 
 odd-values: SEED := $(SEED)
 odd-values: gen/stamp ## compare how boto3 and Taskgate read 20,000 responses with one odd value, from SEED
