@@ -90,18 +90,13 @@ def is_missing(language: str) -> bool:
 
 @contextmanager
 def running_proxy(language: str, folder: Path, server: str) -> Iterator[Proxy]:
-    """Start a proxy in front of a server, and wait until it serves.
+    """Start a proxy of docs/proxies.md in front of a server, and wait until it serves.
 
     Args:
         language: of the code block in the docs.
         folder: for its files.
         server: the address of the server.
     """
-    if is_missing(language):
-        # With CI=true nothing is skipped.
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            f"needs Debian's package {PACKAGES[language]}"
-        )
     (port,) = free_ports(1)
     text = code_blocks()[language]
     for documented, used in {
@@ -111,6 +106,32 @@ def running_proxy(language: str, folder: Path, server: str) -> Iterator[Proxy]:
     }.items():
         assert documented in text or language == "caddyfile"
         text = text.replace(documented, used)
+    with started(language, folder, text, port) as proxy:
+        yield proxy
+
+
+@contextmanager
+def started(
+    language: str,
+    folder: Path,
+    text: str,
+    port: int,
+    is_ready: Callable[[str], bool] = is_serving,
+) -> Iterator[Proxy]:
+    """Start a proxy, and wait until it serves.
+
+    Args:
+        language: Of its configuration.
+        folder: For its files.
+        text: Its configuration.
+        port: On which the configuration makes it listen.
+        is_ready: Whether the proxy serves at an address; by default gRPC's health checks.
+    """
+    if is_missing(language):
+        # With CI=true nothing is skipped.
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            f"needs Debian's package {PACKAGES[language]}"
+        )
     file = folder / f"proxy.{language}"
     file.write_text(text)
     command = COMMANDS[language](folder, file)
@@ -118,7 +139,7 @@ def running_proxy(language: str, folder: Path, server: str) -> Iterator[Proxy]:
     with (folder / "proxy.log").open("w") as log:
         process = subprocess.Popen(command, stderr=log, stdout=log, env=environment, cwd=folder)
     try:
-        wait_until(lambda: process.poll() is not None or is_serving(f"127.0.0.1:{port}"))
+        wait_until(lambda: process.poll() is not None or is_ready(f"127.0.0.1:{port}"))
         assert process.poll() is None, (folder / "proxy.log").read_text()
         yield Proxy(language, f"127.0.0.1:{port}")
     finally:
