@@ -218,20 +218,14 @@ class Server:
         """Listen, and start the background tasks; return the address with its actual port.
 
         Raises:
-            ListenError: the address is in use, or is not one of this machine.
+            ListenError: an address is in use, or is not one of this machine.
         """
         await self._readiness.update()
-        address = await self._listen(self._ports.address)
-        await self._listen_for_health()
-        await self._listen_for_http()
         try:
-            for begin in self._work.starts:
-                begin()
-        except OSError as error:
-            raise ListenError(
-                f"cannot listen for admin ({error.strerror}): choose another address with"
-                " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
-            ) from None
+            address = await self._listen_on_all_ports()
+        except ListenError:
+            await self._stop_listening()
+            raise
         LOG.info("listening", extra={"address": str(address)})
         tasks = [*self._readiness.tasks, *self._work.tasks]
         if self._ports.connection_limits is not None:
@@ -243,6 +237,28 @@ class Server:
             self._background.add(asyncio.ensure_future(running))
         self._handlers.load()
         return address
+
+    async def _listen_on_all_ports(self) -> Address:
+        address = await self._listen(self._ports.address)
+        await self._listen_for_health()
+        await self._listen_for_http()
+        try:
+            for begin in self._work.starts:
+                begin()
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen for admin ({error.strerror}): choose another address with"
+                " TASKGATE_ADMIN_HOST and TASKGATE_ADMIN_PORT"
+            ) from None
+        return address
+
+    async def _stop_listening(self) -> None:
+        """Stop what has started, without a drain: there are no calls yet."""
+        servers = [*self._acceptors, self._health_server]
+        await asyncio.gather(*(each.stop(None) for each in servers if each is not None))
+        if self._ports.http is not None and self.http_address is not None:
+            self._ports.http.stop()
+            await self._ports.http.cut()
 
     async def _listen(self, configured: Address) -> Address:
         try:

@@ -67,6 +67,19 @@ def test_socket_of_a_running_server_is_not_replaced(aws: Emulator, tmp_path: Pat
             assert client.get_server_info().version, "the first one goes on"
 
 
+@pytest.mark.parametrize("port", ["LISTEN", "HEALTH", "HTTP", "ADMIN"])
+def test_taken_port_is_the_last_that_is_reported(aws: Emulator, port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        settings = {"TASKGATE_LISTEN_PORT": "0", f"TASKGATE_{port}_PORT": str(number)}
+        with running_process(aws, **settings) as server:
+            assert server.process.wait(20) == 1
+            assert server.process.stderr is not None
+            report = server.process.stderr.read()
+    assert report.splitlines()[-1].startswith("taskgate: cannot listen "), report
+    assert f"TASKGATE_{port}_PORT" in report.splitlines()[-1]
+
+
 def test_unix_socket_has_no_drain_grace(aws: Emulator, tmp_path: Path) -> None:
     with running_process(aws, TASKGATE_LISTEN_HOST=f"unix:{tmp_path}/taskgate.sock") as server:
         server.line("listening")
