@@ -36,6 +36,14 @@ NOT_IMPLEMENTED: Final = 501
 
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
+GRPC: Final = b"application/grpc"
+GRPC_WEB: Final = b"application/grpc-web"
+GRPC_REFUSAL: Final = (
+    "gRPC needs HTTP/2, which this port does not have: call the port for gRPC, or use Connect or "
+    "gRPC-Web here"
+)
+"""A client for gRPC never sees it, because it speaks HTTP/2 only; one behind a proxy may."""
+
 
 class HttpApplication:
     """The ASGI application of the HTTP port.
@@ -70,6 +78,8 @@ class HttpApplication:
             elif method == "OPTIONS":
                 cors = [*self._origins.headers(headers), *self._origins.preflight()]
                 await _send(send, 204, cors, b"")
+            elif _is_grpc(headers.get(b"content-type", b"")):
+                await _send_error(send, 415, "unimplemented", GRPC_REFUSAL)
             elif method == "POST" or self._rpcs.has(path):
                 more = [NO_STORE, NO_SNIFFING, *self._origins.headers(headers)]
                 is_known = self._rpcs.has(path)
@@ -110,6 +120,10 @@ class HttpApplication:
             loading = asyncio.to_thread(self._load_openapi)
             self._openapi = asyncio.ensure_future(_as_json_file(loading))
         return await asyncio.shield(self._openapi)
+
+
+def _is_grpc(content_type: bytes) -> bool:
+    return content_type.startswith(GRPC) and not content_type.startswith(GRPC_WEB)
 
 
 async def _as_json_file(content: Awaitable[bytes]) -> StaticFile:
