@@ -192,6 +192,7 @@ def failing(error: BaseException) -> Any:
     return is_authorized
 
 
+@pytest.mark.bug
 @pytest.mark.parametrize(
     "error", [ValueError(), RecursionError(), BaseExceptionGroup("x", [KeyError()])]
 )

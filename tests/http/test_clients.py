@@ -8,42 +8,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from connectrpc.client import ConnectClient, ConnectClientSync
 from connectrpc.code import Code
-from connectrpc.compat import google_protobuf_codecs
 from connectrpc.errors import ConnectError
-from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.protocol import ProtocolType
 
 from taskgate.v1 import task_service_pb2, task_watch_pb2
 from taskgate_server.ports import Address
+from tests.support.connectrpc_client import CODECS, GET_TASK, WATCH_TASKS
 from tests.support.demo_names import ABSENT, ENDED_RUN, JOB, RUNNING
 from tests.support.http_client import TASKS
 
 BUF = Path(sys.executable).with_name("buf")
 ROOT = Path(__file__).parents[2]
 
-GET_TASK: Any = MethodInfo(
-    name="GetTask",
-    service_name=TASKS,
-    input=task_service_pb2.GetTaskRequest,
-    output=task_service_pb2.GetTaskResponse,
-    idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
-    stream_type=StreamType.UNARY,
-)
-WATCH_TASKS: Any = MethodInfo(
-    name="WatchTasks",
-    service_name=TASKS,
-    input=task_watch_pb2.WatchTasksRequest,
-    output=task_watch_pb2.WatchTasksResponse,
-    idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
-    stream_type=StreamType.SERVER_STREAM,
-)
 REQUEST = task_service_pb2.GetTaskRequest(name=RUNNING)
-CODECS = {codec.name(): codec for codec in google_protobuf_codecs()}
 PROTOCOLS = [ProtocolType.CONNECT, ProtocolType.GRPC_WEB]
 
 

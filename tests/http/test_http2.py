@@ -16,11 +16,11 @@ from pyqwest import Client, HTTPTransport, HTTPVersion
 
 from taskgate.v1 import task_watch_pb2
 from taskgate_server.ports import Address
-from tests.http.test_clients import CODECS, WATCH_TASKS
-from tests.proxies.proxies import started
+from tests.support.connectrpc_client import CODECS, WATCH_TASKS
 from tests.support.demo_names import JOB
 from tests.support.polling import wait_until
 from tests.support.ports import free_ports
+from tests.support.proxies import started
 
 WATCHES = 20
 DOCS = Path(__file__).parents[2] / "docs/http.md"

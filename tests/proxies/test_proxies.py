@@ -23,8 +23,8 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from taskgate_emulator import Emulator, ManualClock
-from tests.proxies.proxies import COMMANDS, IDLE_SECONDS, Proxy, code_blocks, running_proxy
 from tests.support.demo_names import ABSENT, JOB, RUNNING
+from tests.support.proxies import COMMANDS, IDLE_SECONDS, Proxy, code_blocks, running_proxy
 from tests.support.running_server import REGION, running_server, settings_for
 
 pytestmark = pytest.mark.timed  # timeouts are measured

@@ -87,6 +87,7 @@ async def test_unreadable_messages_are_deleted(queue: RuleQueue) -> None:
         assert consumer.uses[EventUse.HINTED] == 1
 
 
+@pytest.mark.bug
 async def test_failing_hint_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints = Hints()
 
@@ -101,6 +102,7 @@ async def test_failing_hint_does_not_stop_the_queue(queue: RuleQueue) -> None:
         await wait_until_async(lambda: queue.message_count() == 0)
 
 
+@pytest.mark.bug
 async def test_invalid_response_of_sqs_does_not_stop_the_queue(queue: RuleQueue) -> None:
     hints, pauses = Hints(), list[float]()
 

@@ -146,6 +146,7 @@ def test_health_and_breaker_have_metrics(observed: MeteredServer, caller: Client
     assert 0 <= observed.value("taskgate_event_loop_delay_seconds") < 5
 
 
+@pytest.mark.bug
 def test_a_bug_is_counted(upstream: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
         raise RuntimeError(SECRET)

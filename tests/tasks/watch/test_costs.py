@@ -239,6 +239,7 @@ async def test_event_wakes_only_the_poller_that_it_concerns() -> None:
         place.hub.hint(f"{JOB_NAME}/steps/x/tasks/none")
 
 
+@pytest.mark.bug
 @pytest.mark.parametrize("loop", ["_wait_until_due", "_serve_urgent"])
 @in_virtual_time
 async def test_a_poller_that_fails_is_restarted_for_the_same_watchers(loop: str) -> None:
