@@ -174,7 +174,7 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
             return str(CallError.of(error).code)
 
     # While a call is under way, others come and wait for it, also on a busy machine.
-    slow = aws.faults.add(kind="latency", operation="*GetTask", seconds=0.25)
+    slow = aws.faults.add(kind="latency", operation="*GetTask", seconds=1.0)
     try:
         with ThreadPoolExecutor(60) as threads:
             results = list(threads.map(read, names * 2))
