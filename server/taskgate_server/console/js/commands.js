@@ -6,6 +6,8 @@ import { copyButton } from "./clipboard.js";
 import { h } from "./dom.js";
 import { session } from "./session.js";
 
+/** @typedef {{title: string, text: string}} Command */
+
 /**
  * Return a `taskgate` command.
  *
@@ -39,7 +41,7 @@ export function curl(method, request) {
 /**
  * Return a list of commands to copy.
  *
- * @param {{title: string, text: string}[]} commands
+ * @param {Command[]} commands
  * @returns {HTMLElement}
  */
 export function commandList(commands) {

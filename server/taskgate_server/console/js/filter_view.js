@@ -84,6 +84,8 @@ export class FilterView {
       this.#model.setMatches(null);
       return;
     }
+    const { matches: earlier, filter: earlierFilter } = this.#model;
+    this.#model.setMatches(earlier, { filter: earlierFilter, isComplete: false });
     this.#result.replaceChildren(h("span", { class: "quiet" }, "Filtering …"));
     try {
       const { parent } = this.#model;
@@ -92,10 +94,14 @@ export class FilterView {
         target: this.#target,
         onPage: ({ names }) => {
           if (!signal.aborted) {
-            this.#model.setMatches(new Set(names));
+            this.#model.setMatches(new Set(names), { filter, isComplete: false });
           }
         },
       });
+      if (signal.aborted) {
+        return;
+      }
+      this.#model.setMatches(matches.names, { filter });
       this.#showResult(matches);
     } catch (error) {
       if (!signal.aborted) {

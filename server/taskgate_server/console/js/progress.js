@@ -11,7 +11,8 @@ const ENOUGH_TASKS = 20;
 /** With fewer ended tasks than this in all there is no estimate. */
 const MIN_TASKS = 5;
 
-const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK_STATE_CANCELLED"]);
+/** The states of tasks that cannot be cancelled or suspended any more. */
+export const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK_STATE_CANCELLED"]);
 
 /**
  * @typedef {object} Progress

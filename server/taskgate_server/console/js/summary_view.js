@@ -42,16 +42,17 @@ export class SummaryView {
    * @param {object} options
    * @param {import("./frame_loop.js").FrameLoop} options.loop
    * @param {AbortSignal} options.signal
+   * @param {HTMLElement} options.actions on the parent as a whole
    * @param {() => number} [options.now] milliseconds on a monotonic clock
    */
-  constructor(model, { loop, signal, now = () => performance.now() }) {
+  constructor(model, { loop, signal, actions, now = () => performance.now() }) {
     this.#model = model;
     this.#now = now;
     this.#createParts();
     this.element = h(
       "section",
       { class: "panel", "aria-label": "Summary" },
-      this.#state,
+      h("div", { class: "row spread" }, this.#state, actions),
       this.#bar,
       this.#counts,
       this.#estimate,

@@ -43,6 +43,17 @@ export async function matchTasks(parent, filter, { signal, target, onPage, unary
 }
 
 /**
+ * Returns the filter for the tasks in some states that match another filter.
+ *
+ * @param {Set<string>} states values of TaskState; empty for all
+ * @param {string} filter empty for all
+ */
+export function filterWithStates(states, filter) {
+  const ofStates = [...states].map((each) => `state = ${each.replace("TASK_STATE_", "")}`).join(" OR ");
+  return filter && ofStates ? `(${filter}) AND (${ofStates})` : filter || ofStates;
+}
+
+/**
  * Returns the fault of a filter that the server has rejected: its message and its column from 1; null if the error is
  * not about the filter.
  *

@@ -65,6 +65,11 @@ export class ViewTabs {
     this.#views[this.#shown].tick();
   }
 
+  /** Moves the focus to the tab of the view that shows. */
+  focus() {
+    this.#tabs.get(this.#shown)?.focus();
+  }
+
   /** @param {View} view */
   #show(view) {
     if (view !== this.#shown) {
@@ -81,7 +86,7 @@ export class ViewTabs {
     if (view) {
       event.preventDefault();
       this.#show(view);
-      this.#tabs.get(view)?.focus();
+      this.focus();
     }
   }
 

@@ -2,7 +2,7 @@
  * The page of one task: its state and why, live; attempts, log, parameters and AWS's own message.
  */
 
-import { actionBar } from "../actions.js";
+import { ActionBar } from "../actions.js";
 import { announce } from "../announce.js";
 import { readAttempts } from "../attempts.js";
 import { crumbs } from "../crumbs.js";
@@ -15,6 +15,7 @@ import { setTitle } from "../router.js";
 import { Reveal } from "../sensitive.js";
 import { serverInfo } from "../server_info.js";
 import { stateInfo } from "../states.js";
+import { taskActions, tasksSubject } from "../task_actions.js";
 import {
   attemptsPart,
   commandsPart,
@@ -211,12 +212,11 @@ class TaskPage {
     try {
       const service = await this.#service(serviceName);
       if (this.signal.aborted || !service) return;
-      const bar = actionBar([this.name], { methods: service.taskMethods ?? [] });
-      const hasActions = bar.childElementCount > 0;
+      const actions = taskActions(service.taskMethods ?? []);
       fill(
         this.#actions,
-        hasActions
-          ? bar
+        actions.length > 0
+          ? new ActionBar(actions, () => tasksSubject([this.name]), { label: "Actions" }).element
           : h(
               "p",
               { class: "small quiet" },
