@@ -1,5 +1,7 @@
 /** The order of the tasks of a parent: groups, which are steps, and the tasks of each. */
 
+import { compareNames } from "./natural_order.js";
+
 /** @typedef {import("./task_record.js").Task} Task */
 
 /**
@@ -146,8 +148,14 @@ export class TaskOrder {
    * @param {string} other
    */
   #compare(one, other) {
-    const [text, number] = this.#known.get(one)?.key ?? ["", 0];
-    const [otherText, otherNumber] = this.#known.get(other)?.key ?? ["", 0];
+    const known = this.#known.get(one);
+    const otherKnown = this.#known.get(other);
+    const byName = compareNames(known?.displayName ?? "", otherKnown?.displayName ?? "");
+    if (byName !== 0) {
+      return byName;
+    }
+    const [text, number] = known?.key ?? ["", 0];
+    const [otherText, otherNumber] = otherKnown?.key ?? ["", 0];
     if (text !== otherText) {
       return text < otherText ? -1 : 1;
     }
@@ -161,5 +169,5 @@ export class TaskOrder {
  */
 function compareGroups(one, other) {
   const difference = one.createTime - other.createTime;
-  return difference || (one.key < other.key ? -1 : 1); // NaN if neither has a time
+  return difference || compareNames(one.key, other.key); // NaN if neither has a time
 }

@@ -4,7 +4,7 @@ import { endOf, runTime, stateText, titleOf } from "./describe.js";
 import { h } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
-import { sortNames } from "./sorting.js";
+import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
 import { VirtualRows, markActive, setText } from "./virtual_rows.js";
 
@@ -64,6 +64,7 @@ export class TaskTable {
     "aria-multiselectable": "true",
     "aria-colcount": COLUMNS.length + 1,
   });
+  #sorter = new TaskSorter();
   /** @type {Sort} */
   #sort;
   /** @type {string[]} */
@@ -159,7 +160,7 @@ export class TaskTable {
     }
     if (this.#isOrderStale) {
       this.#isOrderStale = false;
-      this.#names = sortNames(this.#model, this.#model.visibleNames(), this.#sort);
+      this.#names = this.#sorter.sort(this.#model, this.#model.visibleNames(), this.#sort);
       this.#rows.setCount(this.#names.length);
       this.#scroller.setAttribute("aria-rowcount", String(this.#names.length + 1));
     }

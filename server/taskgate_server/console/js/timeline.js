@@ -4,7 +4,7 @@ import { describe, endOf, titleWithStep } from "./describe.js";
 import { h } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
-import { sortNames } from "./sorting.js";
+import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
 import { TimeScale } from "./timeline_scale.js";
 import { VirtualRows, markActive, setText } from "./virtual_rows.js";
@@ -25,6 +25,7 @@ export class Timeline {
   #rows;
   #keys;
   #open;
+  #sorter = new TaskSorter();
   #scale = new TimeScale();
   #axis = h("div", { class: "timeline-axis", "aria-hidden": "true" });
   #span = h("p", { class: "small quiet numeric", role: "status" });
@@ -184,7 +185,7 @@ export class Timeline {
     const now = this.#model.freshness.serverNow();
     if (this.#isOrderStale) {
       this.#isOrderStale = false;
-      this.#names = sortNames(this.#model, this.#model.visibleNames(), BY_START);
+      this.#names = this.#sorter.sort(this.#model, this.#model.visibleNames(), BY_START);
       this.#rows.setCount(this.#names.length);
       this.#setDomain(now);
     }
