@@ -5,7 +5,7 @@
  * their tabs, so that streams of hidden tabs would block every call of the others. Resuming costs no AWS call while the
  * server has the changes since.
  */
-const HIDDEN_MS = 20_000;
+export const HIDDEN_MS = 20_000;
 
 /** Calls back when a page has been hidden for a while, and when it shows again. */
 export class WatchPause {

@@ -8,11 +8,11 @@ import { crumbs } from "../crumbs.js";
 import { fill, h, refresh } from "../dom.js";
 import { errorNotice } from "../errors.js";
 import { findForm } from "../find.js";
-import { wait } from "../reconnect.js";
 import { href, setTitle } from "../router.js";
 import { serverInfo } from "../server_info.js";
 import { quotaTable, serviceState, targetsPanel } from "../services.js";
 import { session } from "../session.js";
+import { wait } from "../wait.js";
 
 /** @typedef {import("../server_info.js").ServerInfo} ServerInfo */
 /** @typedef {import("../server_info.js").AwsService} AwsService */
