@@ -13,12 +13,12 @@ import pytest
 
 from taskgate_emulator import Emulator
 from tests.console.conftest import serve
-from tests.console.pages import JOB, RUN, Console
+from tests.console.pages import FAILED_TASK, JOB, RUN, Console
 from tests.console.parent_pages import RestartableServer, shown_counts, wait_until_loaded
 from tests.support.polling import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.console
@@ -184,6 +184,26 @@ def test_denied_command_is_reported_with_the_servers_words(
         expect(alert).to_contain_text("does not allow")
         expect(alert).to_contain_text("POLICY_DENIED")
         assert not {"UpdateJob", "UpdateTask", "BatchUpdateTask"} & calls(aws).keys()
+
+
+@pytest.mark.parametrize("route", [f"parent/{JOB}", f"task/{FAILED_TASK}"], ids=["job", "task"])
+def test_commands_are_offered_after_a_failure_to_read_what_is_supported(
+    console: Console, route: str
+) -> None:
+    console.expected = ("ERR_FAILED",)
+    failures: list[Route] = []
+
+    def fail_once(each: Route) -> None:
+        if failures:
+            each.continue_()
+        else:
+            failures.append(each)
+            each.abort()
+
+    console.page.route("**/GetServerInfo", fail_once)
+    console.open(route)
+    expect(console.page.get_by_role("button", name="Suspend").first).to_be_visible()
+    assert failures
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

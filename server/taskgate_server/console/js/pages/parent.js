@@ -184,7 +184,7 @@ class ParentPage {
       });
       this.#actions.replaceChildren(this.#actionBar.element);
     } catch {
-      // The watch shows why the server cannot be reached.
+      // The watch shows why the server cannot be reached, and tries this again when it is live.
     }
   }
 
@@ -207,7 +207,12 @@ class ParentPage {
       signal: AbortSignal.any([this.#signal, this.#watching.signal]),
       freshness: this.#freshness,
       target: this.#target,
-      onStatus: (status) => this.#connection.setStatus(status),
+      onStatus: (status) => {
+        this.#connection.setStatus(status);
+        if (status.state === "live" && !this.#actionBar) {
+          void this.#showActions();
+        }
+      },
       onWaiting: (wake) => this.#connection.setWake(wake),
     });
   }
