@@ -76,7 +76,7 @@ export class ActionBar {
     this.update();
   }
 
-  /** Shows which actions would have no effect. They keep the focus, unlike disabled buttons. */
+  /** Show which actions would have no effect. They keep the focus, unlike disabled buttons. */
   update() {
     for (const [action, button] of this.#buttons) {
       const reason = this.#options.unavailable(action);

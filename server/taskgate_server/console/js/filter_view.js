@@ -9,7 +9,7 @@ import { faultRange, filterFault, matchTasks } from "./task_filter.js";
 
 const EXAMPLE = "state = FAILED AND retry_count > 0";
 
-/** Filters a model by an expression that the server evaluates. */
+/** A form that filters a model by an expression, which the server evaluates. */
 export class FilterView {
   element;
   /** The expression that the page is filtered by. */
@@ -64,10 +64,6 @@ export class FilterView {
         void this.apply("");
       }
     });
-  }
-
-  focus() {
-    this.#input.focus();
   }
 
   /** @param {string} filter */

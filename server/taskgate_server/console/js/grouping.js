@@ -15,7 +15,7 @@ import { compareNames } from "./natural_order.js";
  */
 
 /**
- * Returns the group of a task of a parent.
+ * Return the group of a task of a parent.
  *
  * It follows from names: what is between the parent and the task is the step. If nothing is, tasks that differ only in
  * the numbers at the end of their display names belong together, as those that a workflow scatters.
@@ -36,7 +36,7 @@ export function groupOf(parent, task) {
 }
 
 /**
- * Returns the last part of a name, without the number behind its last hyphen, and this number. So do ids sort by number.
+ * Return the last part of a name, without the number behind its last hyphen, and this number. So do ids sort by number.
  *
  * @param {string} name
  * @returns {[string, number]}
@@ -71,7 +71,7 @@ export class TaskOrder {
   }
 
   /**
-   * Takes over which of these tasks exist.
+   * Take over which of these tasks exist.
    *
    * @param {Iterable<string>} names
    * @param {Map<string, Task>} tasks
@@ -87,7 +87,7 @@ export class TaskOrder {
     }
   }
 
-  /** Brings `groups`, `names` and `positions` up to date. Returns whether they have changed. */
+  /** Bring `groups`, `names` and `positions` up to date. Return whether they have changed. */
   refresh() {
     if (this.#unsorted.size === 0 && !this.#removed) {
       return false;
@@ -119,7 +119,7 @@ export class TaskOrder {
   }
 
   /**
-   * Returns the group of a task that exists.
+   * Return the group of a task that exists.
    *
    * @param {string} name
    */

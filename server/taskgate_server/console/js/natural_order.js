@@ -3,7 +3,7 @@
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 
 /**
- * Compares two names, as `Array.sort` needs it.
+ * Compare two names, as `Array.sort` needs it.
  *
  * @param {string} one
  * @param {string} other
@@ -18,7 +18,7 @@ export class TextRanks {
   #ranks = new Map();
 
   /**
-   * Returns the rank of each of these texts.
+   * Return the rank of each of these texts.
    *
    * @param {string[]} texts may have the same text several times
    * @returns {Map<string, number>}

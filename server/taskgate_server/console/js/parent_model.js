@@ -48,7 +48,7 @@ export class ParentModel extends EventTarget {
   }
 
   /**
-   * Returns whether a task passes the filter.
+   * Return whether a task passes the filter.
    *
    * @param {string} name
    */
@@ -63,7 +63,7 @@ export class ParentModel extends EventTarget {
     return this.matches !== null || this.states.size > 0;
   }
 
-  /** Returns the names of the tasks that pass the filter, in order. Do not change the array. */
+  /** Return the names of the tasks that pass the filter, in order. Do not change the array. */
   visibleNames() {
     if (!this.isFiltered) {
       return this.order.names;
@@ -140,7 +140,7 @@ export class ParentModel extends EventTarget {
   }
 
   /**
-   * Returns what to call a group.
+   * Return what to call a group.
    *
    * @param {Group | undefined} group
    */

@@ -32,7 +32,7 @@ export const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK
  */
 
 /**
- * Returns the progress.
+ * Return the progress.
  *
  * @param {Map<string, number>} counts number of tasks by state
  * @param {Map<string, Task>} tasks
@@ -57,7 +57,7 @@ export function progressOf(counts, tasks, now) {
 }
 
 /**
- * Returns the throughput of the latest period with enough tasks; null if too few tasks have ended.
+ * Return the throughput of the latest period with enough tasks; null if too few tasks have ended.
  *
  * The period begins no earlier than the first task started. Tasks that were cancelled before they ran have no end time
  * or no start time, and do not count.

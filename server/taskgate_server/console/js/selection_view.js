@@ -1,11 +1,10 @@
 /** What is selected, or matches the filter, and what can be done with it. */
 
 import { ActionBar } from "./actions.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import * as format from "./quantities.js";
 import { taskActions, tasksSubject } from "./task_actions.js";
 import { filterWithStates } from "./task_filter.js";
-import { setText } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 
@@ -52,7 +51,7 @@ export class SelectionView {
   }
 
   /**
-   * Offers the actions that the AWS service supports for single tasks.
+   * Offer the actions that the AWS service supports for single tasks.
    *
    * @param {string} title of the AWS service
    * @param {string[]} methods of TaskService that it supports
@@ -68,7 +67,7 @@ export class SelectionView {
     this.tick();
   }
 
-  /** Updates the number of matches, which changes with the states of tasks. */
+  /** Update the number of matches, which changes with the states of tasks. */
   tick() {
     const { size } = this.#model.selected;
     const matches = size === 0 ? this.#matchCount() : 0;
@@ -83,7 +82,7 @@ export class SelectionView {
     setText(this.#matching, matches > 0 ? `${format.counted(matches, "task")} ${verb} the filter` : "");
   }
 
-  /** Returns how many tasks match a filter, once all of them are known; 0 without a filter. */
+  /** Return how many tasks match a filter, once all of them are known; 0 without a filter. */
   #matchCount() {
     const { isFiltered, hasAllMatches, store } = this.#model;
     const isKnown = isFiltered && hasAllMatches && store.ready;

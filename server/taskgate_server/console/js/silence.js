@@ -20,7 +20,7 @@ export class StreamBroken extends Error {
   }
 }
 
-/** Aborts a call that has had no message for too long. Messages are frequent, so they do not restart a timer. */
+/** A timer that aborts a call without messages for too long. Messages are frequent, so they do not restart a timer. */
 export class SilenceTimer {
   /** @type {StreamBroken | null} */
   error = null;
@@ -40,7 +40,7 @@ export class SilenceTimer {
     void this.#run();
   }
 
-  /** Records a message. */
+  /** Record a message. */
   reset() {
     this.#lastMessage = this.#timing.monotonic();
   }

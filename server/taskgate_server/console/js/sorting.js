@@ -28,12 +28,12 @@ const KEYS = {
 /** The columns by which tasks can be sorted. */
 export const SORT_COLUMNS = new Set(Object.keys(KEYS));
 
-/** Sorts tasks, and again when they have changed. */
+/** A sorter of tasks; to sort them again after changes costs less. */
 export class TaskSorter {
   #ranks = new TextRanks();
 
   /**
-   * Returns names in the order of a column. Tasks without a value come last in both directions; tasks with equal values
+   * Return names in the order of a column. Tasks without a value come last in both directions; tasks with equal values
    * stay in the order that they have.
    *
    * @param {ParentModel} model
@@ -64,7 +64,7 @@ export class TaskSorter {
   }
 
   /**
-   * Returns numbers that sort as the values do; NaN for an empty text.
+   * Return numbers that sort as the values do; NaN for an empty text.
    *
    * @param {(number | string)[]} values
    * @returns {number[]}

@@ -1,12 +1,11 @@
 /** The top of a parent page: its own state with the reason, numbers by state, progress, throughput and time left. */
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { describeError } from "./errors.js";
 import * as format from "./quantities.js";
 import { STATES, stateInfo, stateLabel, stateMark } from "./states.js";
 import { progressOf } from "./progress.js";
 import { countsText, estimateText } from "./summary_text.js";
-import { setText } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 
@@ -21,7 +20,7 @@ const BAR_ORDER = [
   ...["STOPPING", "RUNNING", "STARTING", "QUEUED", "PENDING", "UNRECOGNIZED"],
 ].map((each) => `TASK_STATE_${each}`);
 
-/** Shows the numbers of a model. Its buttons filter by state. */
+/** The numbers of a model. Its buttons filter by state. */
 export class SummaryView {
   element;
   #model;
@@ -77,7 +76,7 @@ export class SummaryView {
     });
   }
 
-  /** Returns the share of settled tasks in percent, rounded down so that 100 means all; NaN without tasks. */
+  /** Return the share of settled tasks in percent, rounded down so that 100 means all; NaN without tasks. */
   get percent() {
     let total = 0;
     let settled = 0;
@@ -88,7 +87,7 @@ export class SummaryView {
     return Math.floor((100 * settled) / total);
   }
 
-  /** Updates what changes with time. */
+  /** Update what changes with time. */
   tick() {
     const { store, freshness } = this.#model;
     const progress = progressOf(store.counts, store.tasks, freshness.serverNow());
@@ -97,7 +96,7 @@ export class SummaryView {
   }
 
   /**
-   * Shows why the state of the parent cannot be read, until it is known.
+   * Show why the state of the parent cannot be read, until it is known.
    *
    * @param {any} error or null
    */

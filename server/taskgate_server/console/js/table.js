@@ -1,12 +1,12 @@
 /** The tasks as a table with sorting, for keyboard and screen readers, too. */
 
 import { endOf, runTime, stateText, titleOf } from "./describe.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
 import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
-import { VirtualRows, markActive, setText } from "./virtual_rows.js";
+import { VirtualRows, markActive } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 /** @typedef {import("./task_record.js").Task} Task */
@@ -104,7 +104,7 @@ export class TaskTable {
     loop.add(() => this.#paint());
   }
 
-  /** Updates what changes with time, and the order: rows that move more often cannot be read. */
+  /** Update what changes with time, and the order: rows that move more often cannot be read. */
   tick() {
     if (this.#sort.column !== "") {
       this.#isOrderStale = true;
@@ -196,7 +196,7 @@ export class TaskTable {
   }
 
   /**
-   * Sorts by a column, then in the other direction, then not.
+   * Sort by a column, then in the other direction, then not.
    *
    * @param {string} column
    */

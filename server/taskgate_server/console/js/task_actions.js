@@ -21,7 +21,7 @@ import { countsText } from "./summary_text.js";
 
 const SERVICE = "taskgate.v1.TaskService";
 
-/** Updates of one call of BatchUpdateTasks. */
+/** Update of one call of BatchUpdateTasks. */
 const MAX_UPDATES = 1000;
 /** A call of AWS updates 100 tasks, and AWS limits the calls per second. */
 const TIMEOUT_MS = 120_000;

@@ -230,8 +230,9 @@ export function attemptsPart(attempts, onLog) {
 function logControl(attempt, onLog) {
   if (attempt.isCurrent) return h("span", { class: "quiet" }, "this task");
   const label = `Log of attempt ${attempt.number}`;
-  if (attempt.name && attempt.nativeState && attempt.name.startsWith("omics/")) {
-    return h("a", { href: hrefOf({ kind: "task", name: attempt.name }), "aria-label": `Task of attempt ${attempt.number}` }, "Open");
+  if (attempt.name) {
+    const to = hrefOf({ kind: "task", name: attempt.name });
+    return h("a", { href: to, "aria-label": `Task of attempt ${attempt.number}` }, "Open");
   }
   return h(
     "button",

@@ -1,13 +1,13 @@
 /** The timeline: when each task ran, in which state it ended, how often it was retried, and on what. */
 
 import { describe, endOf, titleWithStep } from "./describe.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
 import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
 import { TimeScale } from "./timeline_scale.js";
-import { VirtualRows, markActive, setText } from "./virtual_rows.js";
+import { VirtualRows, markActive } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 /** @typedef {import("./task_record.js").Task} Task */
@@ -71,7 +71,7 @@ export class Timeline {
     loop.add(() => this.#paint());
   }
 
-  /** Moves the end of running tasks, and the order. */
+  /** Move the end of running tasks, and the order. */
   tick() {
     this.show();
   }
@@ -157,7 +157,7 @@ export class Timeline {
     return actions[event.key];
   }
 
-  /** Zooms around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls. @param {WheelEvent} event */
+  /** Zoom around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls. @param {WheelEvent} event */
   #wheel(event) {
     if (event.ctrlKey) {
       event.preventDefault();
@@ -228,8 +228,8 @@ export class Timeline {
       ),
     );
     const shown = this.#scale.isZoomed ? "Shows" : "Everything:";
-    const times2 = `${format.time(from, now)} to ${format.time(to, now)}`;
-    setText(this.#span, this.#names.length > 0 ? `${shown} ${times2}` : "");
+    const span = `${format.time(from, now)} to ${format.time(to, now)}`;
+    setText(this.#span, this.#names.length > 0 ? `${shown} ${span}` : "");
   }
 
   #createRow() {

@@ -74,7 +74,7 @@ export class WatchSession {
     this.#freshness = freshness;
   }
 
-  /** Returns the request for the next call. */
+  /** Return the request for the next call. */
   request() {
     this.#inSnapshot = false;
     this.endReason = "";
@@ -87,7 +87,7 @@ export class WatchSession {
   }
 
   /**
-   * Applies a WatchTasksResponse. A resume token within a snapshot is valid only for a client that has all of the
+   * Apply a WatchTasksResponse. A resume token within a snapshot is valid only for a client that has all of the
    * snapshot so far, so the token from before stays until the snapshot is complete.
    *
    * @param {any} response
@@ -131,7 +131,7 @@ export class WatchSession {
 }
 
 /**
- * Follows the tasks of a parent until the signal is aborted, the server ends the watch, or an error is final.
+ * Follow the tasks of a parent until the signal is aborted, the server ends the watch, or an error is final.
  *
  * @param {string} parent
  * @param {TaskStore} store
@@ -181,7 +181,7 @@ export async function watch(parent, store, options) {
 }
 
 /**
- * Makes one call. Returns null if the server has ended the watch, otherwise why the call ended.
+ * Make one call. Returns null if the server has ended the watch, otherwise why the call ended.
  *
  * @param {WatchSession} session
  * @param {{signal: AbortSignal, target?: string, timing: Timing, stream?: typeof connectStream}} options

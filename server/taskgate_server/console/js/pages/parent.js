@@ -3,7 +3,7 @@
 import { ActionBar } from "../actions.js";
 import { ConnectionView } from "../connection_view.js";
 import { crumbs } from "../crumbs.js";
-import { h } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { FilterView } from "../filter_view.js";
 import { FrameLoop } from "../frame_loop.js";
 import { Freshness } from "../freshness.js";
@@ -24,7 +24,6 @@ import { SummaryView } from "../summary_view.js";
 import { TaskTable } from "../table.js";
 import { Timeline } from "../timeline.js";
 import { ViewTabs } from "../view_tabs.js";
-import { setText } from "../virtual_rows.js";
 import { WatchPause } from "../watch_pause.js";
 import { WatchSession, watch } from "../watch.js";
 
@@ -38,7 +37,7 @@ export function page(root, { name, query }, { signal }) {
   new ParentPage(root, name, query, signal).start();
 }
 
-/** Connects the parts of the page. */
+/** The parts of the page, and what connects them. */
 class ParentPage {
   #signal;
   #target = session.target || undefined;
@@ -165,7 +164,7 @@ class ParentPage {
     );
   }
 
-  /** Offers the actions that the AWS service supports, for tasks and for the parent as a whole. */
+  /** Offer the actions that the AWS service supports, for tasks and for the parent as a whole. */
   async #showActions() {
     const { parent } = this.#model;
     try {
@@ -188,7 +187,7 @@ class ParentPage {
     }
   }
 
-  /** Returns whether the parent has ended, with all of its tasks. A job that has failed may have suspended tasks. */
+  /** Return whether the parent has ended, with all of its tasks. A job that has failed may have suspended tasks. */
   #hasEnded() {
     const { parent, counts } = this.#store;
     return parent?.parentStatus?.ended === true && [...counts.keys()].every((state) => ENDED.has(state));
