@@ -70,9 +70,7 @@ export class ActionBar {
       const text = [action.label, noun].filter(Boolean).join(" ");
       this.#buttons.set(action, h("button", { type: "button", onclick: () => this.#press(action) }, text));
     }
-    this.element = h("div", { class: "row actions", role: "group", "aria-label": label }, [
-      ...this.#buttons.values(),
-    ]);
+    this.element = h("div", { class: "row actions", role: "group", "aria-label": label }, [...this.#buttons.values()]);
     this.update();
   }
 

@@ -14,7 +14,7 @@ export function compareNames(one, other) {
 
 /** The ranks of texts in that order. To compare texts is slow, so they are ranked only when there are new ones. */
 export class TextRanks {
-  /** @type {Map<string, number>} */
+  /** In order. @type {Map<string, number>} */
   #ranks = new Map();
 
   /**
@@ -24,9 +24,13 @@ export class TextRanks {
    * @returns {Map<string, number>}
    */
   of(texts) {
-    if (texts.some((each) => !this.#ranks.has(each))) {
-      const distinct = [...new Set(texts)].sort(compareNames);
-      this.#ranks = new Map(distinct.map((text, rank) => [text, rank]));
+    const added = new Set(texts.filter((each) => !this.#ranks.has(each)));
+    if (added.size > 0) {
+      const needed = new Set(texts);
+      const known = [...this.#ranks.keys()].filter((each) => needed.has(each));
+      // Two parts that are in order take few comparisons, which counts while the tasks are loaded.
+      const sorted = [...known, ...[...added].sort(compareNames)].sort(compareNames);
+      this.#ranks = new Map(sorted.map((text, rank) => [text, rank]));
     }
     return this.#ranks;
   }
