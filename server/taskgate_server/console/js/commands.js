@@ -48,14 +48,10 @@ export function commandList(commands) {
   return h(
     "dl",
     { class: "commands" },
-    commands.map(({ title, text }) =>
-      h(
-        "div",
-        null,
-        h("dt", null, title, copyButton(text, { what: `the command: ${title}` })),
-        h("dd", null, h("code", { class: "command one-line", title: text }, text)),
-      ),
-    ),
+    commands.map(({ title, text }) => {
+      const code = h("code", { class: "command one-line", title: text }, text);
+      return h("div", null, h("dt", null, title, copyButton(code, `the command: ${title}`)), h("dd", null, code));
+    }),
   );
 }
 

@@ -72,6 +72,7 @@ export function runTime(task, now) {
  */
 export function factsPart(task) {
   const { cpus, memoryGib, gpus, instanceType } = task.resources ?? {};
+  const name = h("span", { class: "mono one-line", title: task.name }, task.name);
   return facts([
     ["Created", time(task.createTime)],
     ["Started", time(task.startTime)],
@@ -91,12 +92,7 @@ export function factsPart(task) {
       ])),
     [
       "Name",
-      h(
-        "span",
-        { class: "with-copy" },
-        h("span", { class: "mono one-line", title: task.name }, task.name),
-        copyButton(task.name, { what: "the resource name" }),
-      ),
+      h("span", { class: "with-copy" }, name, copyButton(name, "the resource name")),
     ],
   ]);
 }

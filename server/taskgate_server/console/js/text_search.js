@@ -48,7 +48,7 @@ export class TextSearch {
       "aria-describedby": id,
       oninput: onChange,
     });
-    this.element = h("div", { class: "text-search", role: "search" }, this.#input, this.#result);
+    this.element = h("div", { class: "text-search" }, this.#input, this.#result);
   }
 
   get text() {
