@@ -286,6 +286,25 @@ def test_states_and_expressions_filter_every_view(
         expect(page.get_by_role("grid", name="Tasks")).to_have_attribute("aria-rowcount", "5")
 
 
+def test_state_that_cannot_be_read_again_is_marked(
+    make_console: MakeConsole, farm: Emulator
+) -> None:
+    job = farm.jobs.add([1], status="RUNNING")
+    server = RestartableServer(farm)
+    console = console_of(make_console, server)
+    with server.running():
+        page = open_parent(console, name_of(job))
+        summary = page.get_by_role("region", name="Summary")
+        expect(page.locator(".parent-state")).to_contain_text("Running")
+        expect(summary).not_to_contain_text("out of date")
+        page.route("**/SummarizeTasks", lambda route: route.abort())
+        farm.jobs.move(job.task(0), "SUCCEEDED")  # once all have settled, the state is read again
+        expect(summary).to_contain_text("This state may be out of date, as it cannot be read")
+        page.unroute("**/SummarizeTasks")
+        expect(page.locator(".parent-state")).to_contain_text("Succeeded")
+        expect(summary).not_to_contain_text("out of date")
+
+
 def test_every_view_works_by_keyboard(make_console: MakeConsole, farm: Emulator) -> None:
     job = farm.jobs.add([30, 10])
     farm.jobs.move(job.task(0), "RUNNING")

@@ -26,6 +26,7 @@ export class SummaryView {
   #model;
   #now;
   #state = h("div", { class: "parent-state" });
+  #stateError = h("p", { class: "small quiet" });
   #stateKey = "";
   #bar = h("div", { class: "progress", role: "progressbar", "aria-label": "Settled tasks" });
   #counts = h("div", { class: "row counts", role: "group", "aria-label": "Filter by state" });
@@ -52,6 +53,7 @@ export class SummaryView {
       "section",
       { class: "panel", "aria-label": "Summary" },
       h("div", { class: "row spread" }, this.#state, actions),
+      this.#stateError,
       this.#bar,
       this.#counts,
       this.#estimate,
@@ -96,17 +98,14 @@ export class SummaryView {
   }
 
   /**
-   * Show why the state of the parent cannot be read, until it is known.
+   * Show why the state of the parent cannot be read, if so.
    *
    * @param {any} error or null
    */
   setStatusError(error) {
-    if (this.#model.store.parent === null && error !== null) {
-      const text = `The state itself cannot be read: ${describeError(error).message}`;
-      if (this.#state.textContent !== text) {
-        this.#state.replaceChildren(h("p", { class: "small quiet" }, text));
-      }
-    }
+    const isKnown = this.#model.store.parent !== null;
+    const effect = isKnown ? "This state may be out of date, as it cannot be read" : "The state itself cannot be read";
+    setText(this.#stateError, error === null ? "" : `${effect}: ${describeError(error).message}`);
   }
 
   #createParts() {

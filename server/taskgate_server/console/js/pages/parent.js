@@ -208,12 +208,22 @@ class ParentPage {
       target: this.#target,
       onStatus: (status) => {
         this.#connection.setStatus(status);
-        if (status.state === "live" && !this.#actionBar) {
-          void this.#showActions();
+        if (status.state === "live") {
+          this.#readAgain();
         }
       },
       onWaiting: (wake) => this.#connection.setWake(wake),
     });
+  }
+
+  /** Read what could not be read before the server was reached. */
+  #readAgain() {
+    if (!this.#actionBar) {
+      void this.#showActions();
+    }
+    if (this.#status.error !== null) {
+      this.#status.request();
+    }
   }
 
   /** Everything that changes with time, without a change of tasks. */
