@@ -1,4 +1,4 @@
-/** The state of a parent itself, and the names of its steps. WatchTasks reports neither, so they are read now and then. */
+/** The state of a parent itself, and the names of its steps, read now and then: WatchTasks reports neither. */
 
 import { unary as connectUnary } from "./connect.js";
 import { stateInfo } from "./states.js";

@@ -7,8 +7,8 @@ const MAX_DELAY_MS = 10_000;
 export const SERVER_STOPPING = "SERVER_STOPPING";
 
 /**
- * The decision after each failure whether and when to call again. Unlike a program, an open page never gives up: it shows
- * that it is reconnecting, and its user can close it.
+ * The decision after each failure whether and when to call again. Unlike a program, an open page never gives up: it
+ * shows that it is reconnecting, and its user can close it.
  */
 export class Reconnects {
   /** Number of failures since the last response. */

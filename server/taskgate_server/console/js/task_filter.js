@@ -1,4 +1,4 @@
-/** The filter expression of a parent page. The server evaluates it: this is the ListTasks grammar, see docs/filters.md. */
+/** The filter expression of a parent page, in the grammar of docs/filters.md. The server evaluates it. */
 
 import { unary as connectUnary } from "./connect.js";
 

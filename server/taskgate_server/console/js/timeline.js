@@ -157,7 +157,11 @@ export class Timeline {
     return actions[event.key];
   }
 
-  /** Zoom around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls. @param {WheelEvent} event */
+  /**
+   * Zoom around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls.
+   *
+   * @param {WheelEvent} event
+   */
   #wheel(event) {
     if (event.ctrlKey) {
       event.preventDefault();
@@ -296,7 +300,6 @@ export class Timeline {
     const time = format.duration(end - task.startTime);
     setText(note, [time, retries, task.instance].filter(Boolean).join(" · "));
     const isAtEnd = to > 0.7;
-    note.classList.toggle("inside", isAtEnd);
     note.style.left = isAtEnd ? "auto" : `calc(${to * 100}% + 6px)`;
     note.style.right = isAtEnd ? `calc(${(1 - from) * 100}% + 6px)` : "auto";
   }
