@@ -4,8 +4,8 @@ BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
-	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance \
-	console-pictures console-test console-unit contract-bundle demo format fuzz gen help image-requirements image-test model-pins model-update \
+	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
+	console-unit contract-bundle demo format fuzz gen help image-requirements image-test model-pins model-update \
 	odd-values openapi-test outages release requirements serve simulate skew soak test test-random update-test
 
 help: ## list the targets
@@ -164,6 +164,7 @@ console-test: gen/stamp .venv-tools/console/stamp ## test the web console in Chr
 	$(MAKE) --no-print-directory console-unit
 	$(BIN)/pytest -m console tests/console
 
+.PHONY: console-pictures
 console-pictures: gen/stamp .venv-tools/console/stamp ## take the pictures of the console for README.md and docs/console.md
 	CONSOLE_SCREENSHOTS=docs $(BIN)/pytest -m console tests/console/test_pictures.py
 
