@@ -164,6 +164,10 @@ console-test: gen/stamp .venv-tools/console/stamp ## test the web console in Chr
 	$(MAKE) --no-print-directory console-unit
 	$(BIN)/pytest -m console tests/console
 
+.PHONY: console-pictures
+console-pictures: gen/stamp .venv-tools/console/stamp ## take the pictures of the console for README.md and docs/console.md
+	CONSOLE_SCREENSHOTS=docs $(BIN)/pytest -m console tests/console/test_pictures.py
+
 fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
 	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz
 

@@ -71,7 +71,7 @@ def show() -> int:
         seconds = time.monotonic() - started
         console.print(f"An emulated AWS at {aws.endpoint_url}, Taskgate at {address}", end="")
         if http is not None:
-            console.print(f" and http://{http}", end="")
+            console.print(f", its console at http://{http}/", end="")
         console.print(f", both ready in {seconds:.1f} s.\n", style="dim")
         with connect(address) as client:
             console.print(render.server_info(client.get_server_info()))
@@ -101,7 +101,7 @@ def keep_running() -> int:
         ):
             console.print(f"Taskgate listens on {address}; the emulated AWS is {aws.endpoint_url}.")
             if http is not None:
-                console.print(f"The console and the HTTP API are at http://{http}.")
+                console.print(f"Open the console: http://{http}/ (the HTTP API is there, too)")
             console.print("Stop both with Ctrl-C. Examples of calls:\n")
             for title, command in _examples(address, http, aws.endpoint_url):
                 console.print(Text(f"# {title}", style="dim"))

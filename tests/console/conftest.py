@@ -115,7 +115,7 @@ def console(make_console: Callable[..., Console], address: str) -> Console:
 
 @pytest.fixture
 def screenshots() -> Path:
-    """The folder of screenshots; docs/console.md shows those that are copied to docs/."""
+    """The folder of screenshots; `make console-pictures` sets it to docs/."""
     folder = Path(os.environ.get("CONSOLE_SCREENSHOTS", "build/console"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -81,10 +81,11 @@ def wait_until_loaded(page: Page) -> None:
 
 
 def shown_counts(page: Page) -> dict[str, int]:
-    """Return the numbers by state that the page shows."""
+    """Return the numbers by state that the page shows; a state that it filters by may have none."""
     buttons = page.locator(".count-button:visible").all_inner_texts()
     found = [re.fullmatch(r"([\d,]+)\s*(\w+)", text.strip()) for text in buttons]
-    return {each[2].upper(): int(each[1].replace(",", "")) for each in found if each}
+    counts = {each[2].upper(): int(each[1].replace(",", "")) for each in found if each}
+    return {state: count for state, count in counts.items() if count > 0}
 
 
 def frame_times(page: Page, seconds: float) -> list[float]:

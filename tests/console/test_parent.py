@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import statistics
 import time
@@ -45,6 +46,7 @@ MEASURED_ROUNDS = 3
 MAX_TRANSFERRED = 200 * 1024
 END_MS = 60_000
 POLLED_SECONDS = 15
+MAX_TABS_FACTOR = 1.5
 VIEWS = ("grid", "timeline", "table")
 
 MakeConsole = Callable[..., Console]
@@ -144,19 +146,27 @@ def test_no_change_is_lost_while_the_server_is_down(
 
 
 def test_twenty_tabs_cost_aws_the_calls_of_one(make_console: MakeConsole, farm: Emulator) -> None:
-    """Each tab has a profile of its own: a browser opens six connections to a server at most."""
+    """From the opening of the first tab on, over the same time, with a change at the same time.
+
+    Each tab has a profile of its own: a browser opens six connections to a server at most.
+    """
     job = farm.jobs.add([300])
     farm.jobs.move(job.task(299), "FAILED")  # SummarizeTasks reads lists to name failed tasks
-    calls = {}
-    for count in (1, 20):
+    calls: dict[int, Counter[str | None]] = {}
+    opening_seconds = 0.0
+    for count in (20, 1):
         server = RestartableServer(farm)
         with server.running():
             consoles = [console_of(make_console, server) for _ in range(count)]
+            before = farm.request_count
+            start = time.monotonic()
             for each in consoles:
                 each.open(f"parent/{name_of(job)}")
             for each in consoles:
                 wait_until_loaded(each.page)
-            before = farm.request_count
+            # One tab opens sooner than twenty; it waits for their time.
+            opening_seconds = max(opening_seconds, time.monotonic() - start)
+            time.sleep(max(0.0, start + opening_seconds - time.monotonic()))
             farm.jobs.move(job.task(count), "RUNNING")
             time.sleep(POLLED_SECONDS)
             made = farm.requests[before - farm.request_count :]
@@ -164,9 +174,9 @@ def test_twenty_tabs_cost_aws_the_calls_of_one(make_console: MakeConsole, farm: 
             for each in consoles:
                 expect(count_of(each.page, "Running")).to_be_visible()
                 each.page.close()
-    print(calls)  # noqa: T201  # shown with -s or -rP
-    # The intervals of polls have jitter, and start anew with each change that a poll finds.
-    assert calls[20].total() <= 1.5 * calls[1].total() + 3, calls
+    print(f"{opening_seconds:.0f} s to open: {calls}")  # noqa: T201  # shown with -s or -rP
+    # The intervals of polls have jitter, and reads that start at the same time may miss each other.
+    assert calls[20].total() <= MAX_TABS_FACTOR * calls[1].total(), calls
 
 
 def measure(page: Page, label: str) -> tuple[float, float]:
@@ -204,7 +214,7 @@ def test_many_tasks_change_smoothly(make_console: MakeConsole, view: str) -> Non
     assert longest <= MAX_FRAME_MS
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", [*VIEWS, "table&sort=name:desc"])
 def test_changes_of_many_tasks_take_little_of_a_frame(make_console: MakeConsole, view: str) -> None:
     """The same as CPU time, which holds on a busy machine, too."""
     job = BusyJob(MANY_TASKS, CHANGES_PER_SECOND, Random(1))  # noqa: S311  # of test data
@@ -265,7 +275,7 @@ def test_states_and_expressions_filter_every_view(
         field.press("Enter")
         expect(page.locator("#filter-result")).to_contain_text("4 tasks match")
         expect(table).to_have_attribute("aria-rowcount", "5")
-        page.wait_for_function("location.hash.includes('filter=')")
+        expect(page).to_have_url(re.compile("filter="))
         address = page.evaluate("location.href")
         field.fill("state = FAILED AND nope = 1")
         field.press("Enter")
@@ -274,6 +284,25 @@ def test_states_and_expressions_filter_every_view(
         page.goto("about:blank")
         page.goto(address)  # as from a link that was shared
         expect(page.get_by_role("grid", name="Tasks")).to_have_attribute("aria-rowcount", "5")
+
+
+def test_state_that_cannot_be_read_again_is_marked(
+    make_console: MakeConsole, farm: Emulator
+) -> None:
+    job = farm.jobs.add([1], status="RUNNING")
+    server = RestartableServer(farm)
+    console = console_of(make_console, server)
+    with server.running():
+        page = open_parent(console, name_of(job))
+        summary = page.get_by_role("region", name="Summary")
+        expect(page.locator(".parent-state")).to_contain_text("Running")
+        expect(summary).not_to_contain_text("out of date")
+        page.route("**/SummarizeTasks", lambda route: route.abort())
+        farm.jobs.move(job.task(0), "SUCCEEDED")  # once all have settled, the state is read again
+        expect(summary).to_contain_text("This state may be out of date, as it cannot be read")
+        page.unroute("**/SummarizeTasks")
+        expect(page.locator(".parent-state")).to_contain_text("Succeeded")
+        expect(summary).not_to_contain_text("out of date")
 
 
 def test_every_view_works_by_keyboard(make_console: MakeConsole, farm: Emulator) -> None:
@@ -355,5 +384,6 @@ def test_all_files_of_the_page_are_small(console: Console) -> None:
 
     console.page.on("requestfinished", add)
     open_parent(console, JOB)
+    print(f"{sum(sizes)} bytes transferred")  # noqa: T201  # shown with -s or -rP
     assert len(sizes) > 10
     assert sum(sizes) < MAX_TRANSFERRED

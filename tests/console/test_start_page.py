@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from taskgate_emulator import Emulator
+from taskgate_emulator.core.state import Account
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import TargetSettings
 from tests.console.conftest import aws_at, serve
@@ -17,6 +18,7 @@ from tests.support.running_server import REGION
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.console
 
+QUEUES = "deadline.Queue"
 FARM, JOB_ID, QUEUE_ID = seed.FARM_ID, seed.JOB_ID, seed.QUEUE_ID
 
 
@@ -70,7 +72,7 @@ def test_quota_usage_is_shown(console: Console) -> None:
 )
 def test_pasted_text_opens_its_page(console: Console, pasted: str, route: str) -> None:
     console.open()
-    field = console.page.get_by_role("searchbox")
+    field = console.page.get_by_label("Find a job, run or task", exact=True)
     field.fill(pasted)
     field.press("Enter")
     expect(console.page).to_have_url(re.compile(re.escape(route)))
@@ -78,7 +80,7 @@ def test_pasted_text_opens_its_page(console: Console, pasted: str, route: str) -
 
 def test_what_is_missing_in_a_pasted_text_is_said(console: Console) -> None:
     console.open()
-    field = console.page.get_by_role("searchbox")
+    field = console.page.get_by_label("Find a job, run or task", exact=True)
     field.fill(JOB_ID)
     field.press("Enter")
     expect(console.page.get_by_role("status").filter(has_text="Add the ids")).to_contain_text(
@@ -105,6 +107,46 @@ def test_runs_are_listed_with_their_states(console: Console) -> None:
     row = console.panel("AWS HealthOmics").get_by_role("row").filter(has_text=seed.ENDED_RUN_ID)
     expect(row).to_contain_text("Succeeded")
     expect(row).to_contain_text("COMPLETED")
+
+
+def test_lists_are_searched_by_text(console: Console, aws: Emulator) -> None:
+    for number in range(60):
+        aws.jobs.add([1], members={"name": f"shot_{number:03} lighting"})
+    console.open(f"?in={QUEUE}")
+    jobs = console.panel("Jobs").first
+    rows = jobs.get_by_role("rowheader")
+    expect(rows).to_have_count(50)
+    search = jobs.get_by_role("searchbox", name="Search the jobs below")
+    search.fill("LIGHTING shot_05")
+    expect(rows).to_have_count(10)
+    expect(jobs.get_by_role("status")).to_have_text("10 of 50 jobs match; more are not loaded yet")
+    search.fill("shot_003")
+    expect(rows).to_have_count(0)
+    jobs.get_by_role("button", name="Show more").press("Enter")
+    expect(rows).to_have_text(["shot_003 lighting"])
+    expect(rows.get_by_role("link")).to_be_focused()  # the button had the focus
+    expect(jobs.get_by_role("status")).to_have_text(re.compile(r"^1 of \d+ jobs match$"))
+    search.fill("")
+    assert rows.count() > 60
+
+
+def test_names_with_numbers_are_in_natural_order(console: Console, aws: Emulator) -> None:
+    names = ["queue 10", "Queue 9", "queue 100", "queue 1"]
+    keys = {}
+    for number, name in enumerate(names):
+        job = aws.jobs.add([1], queue=f"queue-{number:032x}")
+        keys[job.farm, job.queue] = name
+
+    def rename(account: Account) -> None:
+        for key, name in keys.items():
+            account.update(QUEUES, key, displayName=name)
+
+    aws.edit(rename)
+    console.open(f"?in=deadline/farms/{FARM}")
+    rows = console.panel("Queues").first.get_by_role("rowheader")
+    expect(rows).to_have_count(5)
+    shown = [each for each in rows.all_inner_texts() if each in names]
+    assert shown == ["queue 1", "Queue 9", "queue 10", "queue 100"]
 
 
 def test_target_is_chosen_and_kept_in_addresses(

@@ -123,6 +123,26 @@ def test_actions_that_the_service_lacks_are_not_offered(console: Console) -> Non
     expect(state.get_by_role("button")).to_have_count(0)
 
 
+def test_command_is_copied_or_selected_where_the_browser_denies_it(console: Console) -> None:
+    console.open(f"task/{FAILED_TASK}")
+    commands = console.panel("Commands")
+    button = commands.get_by_role("button", name="Copy the command: This task")
+    page = console.page
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = async (text) => { document.copied = text; } }"
+    )
+    button.click()
+    expect(button).to_have_text("Copied")
+    command = f"taskgate get {FAILED_TASK}"
+    assert page.evaluate("document.copied") == command
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = async () => { throw new Error('denied'); } }"
+    )
+    button.click()
+    expect(button).to_contain_text("Selected")
+    assert page.evaluate("getSelection().toString()") == command
+
+
 def test_unknown_task_is_reported_with_its_request_id(console: Console) -> None:
     console.expected = ("404",)
     console.open(f"task/{RUN}/tasks/404")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -65,6 +66,10 @@ def test_serve_prints_calls_that_work_and_stops_on_ctrl_c() -> None:
             lines.append(line)
             if "get-run-task" in line:
                 break
+        console = re.search(r"^Open the console: (http://[\d.:]+/) ", "".join(lines), re.MULTILINE)
+        assert console is not None
+        with urlopen(console[1], timeout=10) as page:  # noqa: S310  # of this test's server
+            assert b"<title>Taskgate</title>" in page.read()
         curls = re.findall(r"^((?:buf )?curl .*)$", "".join(lines), re.MULTILINE)
         assert len(curls) == 3
         for command in curls:

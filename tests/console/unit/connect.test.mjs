@@ -118,6 +118,18 @@ test("a lost connection is UNAVAILABLE, an aborted call is not", async () => {
   await assert.rejects(unary("a.B/C", {}), { name: "AbortError" });
 });
 
+test("a server that does not respond at all has missed the deadline", async () => {
+  let limit;
+  globalThis.fetch = async (_url, { signal }) => {
+    limit = signal;
+    throw new DOMException("timed out", "TimeoutError");
+  };
+  const page = new AbortController();
+  await assert.rejects(unary("a.B/C", {}, { signal: page.signal }), { code: "deadline_exceeded" });
+  page.abort();
+  assert.ok(limit.aborted, "the call also ends with the page");
+});
+
 for (const size of [1, 3, 7, 100_000]) {
   test(`messages of a stream arrive in pieces of ${size} bytes`, async () => {
     const sent = Array.from({ length: 50 }, (_, number) => ({ number, text: "ä".repeat(number * 30) }));

@@ -7,6 +7,7 @@ import { followLog } from "../../../server/taskgate_server/console/js/log_lines.
 
 globalThis.document = Object.assign(new EventTarget(), { baseURI: "https://a/", hidden: false });
 globalThis.sessionStorage = { getItem: () => null };
+globalThis.addEventListener = () => {};
 
 const END = { flags: 2, message: {} };
 const STOPPING = {
@@ -42,7 +43,9 @@ async function read(attempt, ...responses) {
   const requests = [];
   const received = [];
   globalThis.fetch = async (_url, init) => {
-    requests.push(JSON.parse(Buffer.from(init.body).subarray(5).toString()));
+    const { heartbeatInterval, ...request } = JSON.parse(Buffer.from(init.body).subarray(5).toString());
+    assert.equal(heartbeatInterval, "5s");
+    requests.push(request);
     const parts = responses[requests.length - 1] ?? [END];
     return new Response(body(parts), { headers: { "Content-Type": "application/connect+json" } });
   };
@@ -89,4 +92,41 @@ test("one attempt ends with itself", async () => {
   const { requests, received } = await read(2, [source(2, 3), lines(["1", "a"]), STOPPING], [source(2, 3), lines(["1", "a"], ["1", "b"]), END]);
   assert.deepEqual(received, ["a", "b"]);
   assert.deepEqual(requests.map((each) => each.attempt), [2, 2]);
+});
+
+test("a silent connection counts as dead, and the log is read again where it was", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = performance.now();
+  context.mock.method(performance, "now", () => now);
+  context.mock.method(Math, "random", () => 0);
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const requests = [];
+  const statuses = [];
+  globalThis.fetch = async (_url, { signal, body: sent }) => {
+    requests.push(JSON.parse(Buffer.from(sent).subarray(5).toString()));
+    const isFirst = requests.length === 1;
+    const stream = new ReadableStream({
+      start(controller) {
+        controller.enqueue(body(isFirst ? [source(1, 1), lines(["1", "a"])] : [source(1, 1), END]));
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+      },
+    });
+    return new Response(stream, { headers: { "Content-Type": "application/connect+json" } });
+  };
+  const reading = followLog("t", 1, {
+    signal: new AbortController().signal,
+    onSource: () => {},
+    onLines: () => {},
+    onStatus: (status) => statuses.push(status),
+  });
+  await turn();
+  assert.equal(requests.length, 1);
+  now += 15_000;
+  context.mock.timers.tick(15_000);
+  await turn();
+  context.mock.timers.tick(0); // the delay before the next call
+  await reading;
+  assert.equal(requests.length, 2);
+  assert.equal(requests[1].since, "1");
+  assert.match(statuses.find(({ state }) => state === "reconnecting").error.message, /sent nothing for 15 s/);
 });

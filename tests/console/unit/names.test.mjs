@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { findName, parentOf, parseName, pathOf, shortId } from "../../../server/taskgate_server/console/js/names.js";
+import { TextRanks, compareNames } from "../../../server/taskgate_server/console/js/natural_order.js";
+import { hasWords } from "../../../server/taskgate_server/console/js/text_search.js";
 
 const FARM = `farm-${"0a".repeat(16)}`;
 const QUEUE = `queue-${"1b".repeat(16)}`;
@@ -69,4 +71,20 @@ test("ids are shortened, numbers are not", () => {
   assert.equal(shortId("4721906"), "4721906");
   assert.equal(parentOf("omics/runs/1/tasks/2"), "omics/runs/1");
   assert.equal(parseName("deadline/farms"), null);
+});
+
+test("a search finds all of its words, in any order and case", () => {
+  assert.ok(hasWords("NA12878 germline Running", ""));
+  assert.ok(hasWords("NA12878 germline Running", " run  na128"));
+  assert.ok(!hasWords("NA12878 germline Running", "na128 failed"));
+  assert.ok(hasWords("ﬁnal Frames", "final"));
+});
+
+test("names with numbers compare by value, and ranks follow new names", () => {
+  const names = ["frame 10", "frame 9", "Frame 1"];
+  assert.deepEqual([...names].sort(compareNames), ["Frame 1", "frame 9", "frame 10"]);
+  const ranks = new TextRanks();
+  assert.deepEqual([...ranks.of(names)].sort(), [["Frame 1", 0], ["frame 10", 2], ["frame 9", 1]]);
+  assert.equal(ranks.of(["frame 9"]).get("frame 10"), 2, "known names are not ranked again");
+  assert.equal(ranks.of([...names, "frame 9.5"]).get("frame 10"), 3);
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Freshness } from "../../../server/taskgate_server/console/js/freshness.js";
 import { TaskOrder, groupOf, sortKey } from "../../../server/taskgate_server/console/js/grouping.js";
 import { ParentModel } from "../../../server/taskgate_server/console/js/parent_model.js";
-import { sortNames } from "../../../server/taskgate_server/console/js/sorting.js";
+import { TaskSorter } from "../../../server/taskgate_server/console/js/sorting.js";
 import { TaskStore } from "../../../server/taskgate_server/console/js/store.js";
 import { toTask } from "../../../server/taskgate_server/console/js/task_record.js";
 import { JOB, ManualFrames, change } from "./support.mjs";
@@ -86,12 +86,42 @@ const RUN_TASKS = [
 test("tasks without a value come last in both directions", () => {
   const { model } = makeModel(RUN, RUN_TASKS);
   const sorted = (column, descending) =>
-    sortNames(model, model.order.names, { column, descending }).map(id).join("");
+    new TaskSorter().sort(model, model.order.names, { column, descending }).map(id).join("");
+  assert.equal(model.order.names.map(id).join(""), "213", "by display name");
   assert.equal(sorted("start", false), "213");
   assert.equal(sorted("start", true), "123");
+  assert.equal(sorted("name", false), "213");
   assert.equal(sorted("name", true), "312");
   assert.equal(sorted("state", false), "213");
-  assert.deepEqual(sortNames(model, model.order.names, { column: "", descending: false }), model.order.names);
+  assert.equal(sorted("", false), model.order.names.map(id).join(""));
+});
+
+test("numbers in names sort by value, in groups and in columns", () => {
+  const names = ["Frame-10", "Frame-9", "Frame-1", "Frame-100"];
+  const tasks = names.map((displayName, index) => ({
+    name: `${RUN}/tasks/${index}`,
+    state: "TASK_STATE_RUNNING",
+    displayName,
+    statusMessage: `took ${displayName.slice(6)} s`,
+  }));
+  const { model, store, frames } = makeModel(RUN, tasks);
+  const shown = (list) => list.map((name) => model.store.tasks.get(name).displayName);
+  const expected = ["Frame-1", "Frame-9", "Frame-10", "Frame-100"];
+  assert.deepEqual(shown(model.order.names), expected);
+  const sorter = new TaskSorter();
+  const sorted = (column, descending = false) => shown(sorter.sort(model, model.order.names, { column, descending }));
+  assert.deepEqual(sorted("name"), expected);
+  assert.deepEqual(sorted("message", true), [...expected].reverse());
+  store.apply(change("ADDED", { ...tasks[0], name: `${RUN}/tasks/7`, displayName: "Frame-99" }).taskChange);
+  frames.run();
+  assert.deepEqual(sorted("name"), ["Frame-1", "Frame-9", "Frame-10", "Frame-99", "Frame-100"]);
+});
+
+test("tasks of a job sort by the number of their ids, too", () => {
+  const ids = ["t-10", "t-9", "t-100", "t-1"];
+  const { model } = makeModel(JOB, ids.map((each) => ({ name: `${JOB}/steps/s/tasks/${each}` })));
+  const sorted = new TaskSorter().sort(model, model.order.names, { column: "name", descending: true });
+  assert.deepEqual(sorted.map(id), ["t-100", "t-10", "t-9", "t-1"]);
 });
 
 test("filters by state follow changes of tasks", () => {

@@ -5,9 +5,10 @@ import { FrameLoop } from "../../../server/taskgate_server/console/js/frame_loop
 import { Freshness } from "../../../server/taskgate_server/console/js/freshness.js";
 import { moveRow } from "../../../server/taskgate_server/console/js/list_keys.js";
 import { MAX_SELECTED, readQuery, writeQuery } from "../../../server/taskgate_server/console/js/page_query.js";
+import { parentActions } from "../../../server/taskgate_server/console/js/parent_actions.js";
 import { StatusSchedule } from "../../../server/taskgate_server/console/js/parent_status.js";
 import { duration, roughly } from "../../../server/taskgate_server/console/js/quantities.js";
-import { faultRange, filterFault, matchTasks } from "../../../server/taskgate_server/console/js/task_filter.js";
+import { faultRange, filterFault, filterWithStates, matchTasks } from "../../../server/taskgate_server/console/js/task_filter.js";
 import { TimeScale } from "../../../server/taskgate_server/console/js/timeline_scale.js";
 import { WatchPause } from "../../../server/taskgate_server/console/js/watch_pause.js";
 import { JOB, ManualFrames } from "./support.mjs";
@@ -222,4 +223,23 @@ test("a page that is hidden for long pauses, and resumes when it shows", () => {
   timers[1]();
   show(true);
   assert.deepEqual(calls, ["resume", "pause", "resume"]);
+});
+
+test("states and an expression make one filter, in which OR does not spread", () => {
+  const states = new Set(["TASK_STATE_FAILED", "TASK_STATE_CANCELLED"]);
+  assert.equal(filterWithStates(new Set(), ""), "");
+  assert.equal(filterWithStates(new Set(), "retry_count > 0"), "retry_count > 0");
+  assert.equal(filterWithStates(states, ""), "state = FAILED OR state = CANCELLED");
+  assert.equal(
+    filterWithStates(states, "retry_count > 0 OR state = QUEUED"),
+    "(retry_count > 0 OR state = QUEUED) AND (state = FAILED OR state = CANCELLED)",
+  );
+});
+
+test("a run can only be cancelled as a whole, a job and a step can also be retried and suspended", () => {
+  const verbs = (name) => parentActions(name).map(({ verb }) => verb);
+  assert.deepEqual(verbs("omics/runs/1"), ["cancel"]);
+  assert.deepEqual(verbs(JOB), ["retry", "suspend", "cancel"]);
+  assert.deepEqual(verbs(`${JOB}/steps/s`), ["retry", "suspend", "cancel"]);
+  assert.deepEqual(verbs("plugin/jobs/1"), []);
 });

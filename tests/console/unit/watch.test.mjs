@@ -144,7 +144,7 @@ test("a silent connection counts as dead after three heartbeats", async () => {
   );
   assert.equal(requests.length, 2);
   const { error } = statuses.find(({ state }) => state === "reconnecting");
-  assert.match(error.message, /no message from the server for 15 s/);
+  assert.match(error.message, /sent nothing for 15 s/);
 });
 
 test("heartbeats carry the age, but not within a snapshot", async () => {

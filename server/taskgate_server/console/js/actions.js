@@ -1,146 +1,153 @@
 /**
- * Cancel, retry and suspend, for one task or many: with a preview of what is affected, a
- * confirmation, and the result of each task.
+ * Cancel, retry and suspend: buttons, and the dialog that shows what is affected before anything
+ * changes. What an action applies to is a subject: tasks, or a parent as a whole.
  */
 
 import { announce } from "./announce.js";
-import { commandList, curl, taskgate } from "./commands.js";
-import { statusError, unary } from "./connect.js";
+import { commandList } from "./commands.js";
 import { showDialog } from "./dialogs.js";
 import { fill, h } from "./dom.js";
-import { describeError, errorNotice } from "./errors.js";
-import { parseName, pathOf, shortId } from "./names.js";
-import { stateInfo, stateLabel } from "./states.js";
+import { errorNotice } from "./errors.js";
 
-const SERVICE = "taskgate.v1.TaskService";
+/** @typedef {import("./dom.js").Child} Child */
+/** @typedef {import("./commands.js").Command} Command */
 
 /**
- * @typedef {{verb: string, label: string, method: string, action: string, effect: string,
- *   style: string, done: string}} Action
+ * @typedef {{verb: "cancel" | "retry" | "suspend", label: string, style: string, done: string}} Action
  */
 
 /** @type {readonly Action[]} */
 export const ACTIONS = [
-  {
-    verb: "retry",
-    label: "Retry",
-    method: "RetryTask",
-    action: "TASK_ACTION_RETRY",
-    effect: "Queues the task again, whatever its state. A running attempt is interrupted.",
-    style: "primary",
-    done: "queued again",
-  },
-  {
-    verb: "suspend",
-    label: "Suspend",
-    method: "SuspendTask",
-    action: "TASK_ACTION_SUSPEND",
-    effect: "Holds the task back until someone retries it.",
-    style: "primary",
-    done: "suspended",
-  },
-  {
-    verb: "cancel",
-    label: "Cancel",
-    method: "CancelTask",
-    action: "TASK_ACTION_CANCEL",
-    effect: "Ends the task without a result. It can be retried later.",
-    style: "danger",
-    done: "cancelled",
-  },
+  { verb: "retry", label: "Retry", style: "primary", done: "queued again" },
+  { verb: "suspend", label: "Suspend", style: "primary", done: "suspended" },
+  { verb: "cancel", label: "Cancel", style: "danger", done: "cancelled" },
 ];
 
-/** Updates of one call of BatchUpdateTasks. */
-const MAX_UPDATES = 1000;
-/** Tasks whose names and states the preview shows. */
-const MAX_PREVIEWED = 100;
-
-/** @typedef {{name: string, error?: {code?: number, message?: string, details?: unknown}}} Result */
+/**
+ * What an action applies to.
+ *
+ * @typedef {object} Subject
+ * @property {string} what such as "3 tasks"
+ * @property {boolean} takesReason whether the server records a reason
+ * @property {(action: Action) => string} effect of the action, for the user
+ * @property {(signal: AbortSignal) => Promise<Child[]>} preview of what is affected
+ * @property {(action: Action) => Command[]} commands that do the same
+ * @property {(action: Action, request: ActionRequest) => Promise<Outcome>} perform
+ */
 
 /**
- * Return buttons for the actions.
+ * A repeated request with the same `requestId` has no further effect.
  *
- * @param {string[] | (() => string[])} names of the tasks, when a button is pressed
- * @param {{onDone?: (results: Result[]) => void, methods?: string[]}} [options] `onDone` gets the
- *   results; `methods` are those of TaskService that the AWS service supports, undefined for all
- * @returns {HTMLElement}
+ * @typedef {{requestId: string, reason: string, onProgress: (text: string) => void}} ActionRequest
  */
-export function actionBar(names, { onDone, methods } = {}) {
-  const offered = ACTIONS.filter(({ method }) => !methods || methods.includes(method));
-  return h(
-    "div",
-    { class: "row actions", role: "group", "aria-label": "Actions" },
-    offered.map((action) =>
-      h(
-        "button",
-        {
-          type: "button",
-          onclick: () => {
-            const some = [...new Set(typeof names === "function" ? names() : names)];
-            if (some.length > 0) confirmAction(action, some, onDone);
-            else announce("Select tasks first");
-          },
-        },
-        action.label,
-      ),
-    ),
-  );
+
+/**
+ * `failures` are notices of what failed, empty if nothing did.
+ *
+ * @typedef {{summary: string, failures: Child[]}} Outcome
+ */
+
+/** Buttons for the actions that a subject has. */
+export class ActionBar {
+  element;
+  #options;
+  /** @type {Map<Action, HTMLButtonElement>} */
+  #buttons = new Map();
+
+  /**
+   * @param {readonly Action[]} actions
+   * @param {() => Subject | null} subject when a button is pressed; null if there is nothing to act on
+   * @param {object} options
+   * @param {string} options.label of the group, for screen readers
+   * @param {string} [options.noun] that follows the name of the action in each button
+   * @param {(action: Action) => string} [options.unavailable] returns why an action would have no
+   *   effect now; empty if it has one
+   * @param {() => void} [options.onDone]
+   */
+  constructor(actions, subject, { label, noun = "", unavailable = () => "", onDone = () => {} }) {
+    this.#options = { subject, unavailable, onDone };
+    for (const action of actions) {
+      const text = [action.label, noun].filter(Boolean).join(" ");
+      this.#buttons.set(action, h("button", { type: "button", onclick: () => this.#press(action) }, text));
+    }
+    this.element = h("div", { class: "row actions", role: "group", "aria-label": label }, [...this.#buttons.values()]);
+    this.update();
+  }
+
+  /** Show which actions would have no effect. They keep the focus, unlike disabled buttons. */
+  update() {
+    for (const [action, button] of this.#buttons) {
+      const reason = this.#options.unavailable(action);
+      if (button.title === reason && button.hasAttribute("aria-disabled")) continue;
+      button.setAttribute("aria-disabled", String(reason !== ""));
+      button.title = reason;
+    }
+  }
+
+  /** @param {Action} action */
+  #press(action) {
+    const { subject, unavailable, onDone } = this.#options;
+    const reason = unavailable(action);
+    if (reason) return announce(reason);
+    const affected = subject();
+    if (affected) confirmAction(action, affected, onDone);
+  }
 }
 
 /**
  * Show the preview of an action, and perform it when the user confirms.
  *
  * @param {Action} action
- * @param {string[]} names
- * @param {((results: Result[]) => void) | undefined} onDone
+ * @param {Subject} subject
+ * @param {() => void} onDone
  */
-function confirmAction(action, names, onDone) {
+function confirmAction(action, subject, onDone) {
   const controller = new AbortController();
-  const what = names.length === 1 ? "1 task" : `${names.length.toLocaleString()} tasks`;
   const requestId = randomId();
+  const title = `${action.label} ${subject.what}`;
   const reason = h("input", { type: "text", maxlength: "1000", autocomplete: "off" });
   const preview = h("div", { class: "preview" }, h("p", { class: "loading" }, "Reading the tasks"));
   const outcome = h("div", { class: "stack", role: "status" });
-  const confirm = h("button", { type: "submit", class: action.style }, `${action.label} ${what}`);
-  const cancel = h("button", { type: "button" }, "Back");
+  const confirm = h("button", { type: "submit", class: action.style }, title);
+  const back = h("button", { type: "button" }, "Back");
   let isRunning = false;
 
   const dialog = showDialog(
-    `${action.label} ${what}?`,
+    `${title}?`,
     () => [
-      h("p", { class: "small" }, names.length === 1 ? action.effect : `For each task: ${action.effect}`),
+      h("p", { class: "small" }, subject.effect(action)),
       preview,
+      subject.takesReason ? reasonField(reason) : "",
       h(
-        "label",
-        { class: "field" },
-        h("span", null, "Reason ", h("span", { class: "quiet" }, "(optional, for the server's log)")),
-        reason,
+        "details",
+        null,
+        h("summary", { class: "small" }, "The same as a command"),
+        commandList(subject.commands(action)),
       ),
-      equivalents(action, names),
       outcome,
-      h("div", { class: "row end" }, cancel, confirm),
+      h("div", { class: "row end" }, back, confirm),
     ],
     run,
   );
-  cancel.addEventListener("click", () => dialog.close());
+  back.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => controller.abort());
-  showPreview(preview, names, controller.signal);
+  showPreview(preview, subject, controller.signal);
 
   async function run() {
     if (isRunning) return;
     isRunning = true;
     confirm.setAttribute("aria-disabled", "true");
-    fill(outcome, h("p", { class: "loading" }, `${action.label} ${what}`));
+    const showProgress = (/** @type {string} */ text) => fill(outcome, h("p", { class: "loading" }, text));
+    showProgress(title);
     try {
-      const results = await perform(action, names, { reason: reason.value.trim(), requestId });
-      onDone?.(results);
-      const failed = results.filter((each) => each.error);
-      const succeeded = results.length - failed.length;
-      announce(`${succeeded} ${action.done}${failed.length ? `, ${failed.length} failed` : ""}`);
-      if (failed.length === 0) return void dialog.close();
-      fill(outcome, resultNotices(action, succeeded, failed));
+      const request = { requestId, reason: reason.value.trim(), onProgress: showProgress };
+      const { summary, failures } = await subject.perform(action, request);
+      onDone();
+      announce(summary);
+      if (failures.length === 0) return void dialog.close();
+      fill(outcome, h("p", { class: "small" }, `${summary}:`), failures);
       confirm.hidden = true;
-      cancel.textContent = "Close";
+      back.textContent = "Close";
     } catch (error) {
       fill(outcome, errorNotice(error, { title: `${action.label} failed` }));
       confirm.removeAttribute("aria-disabled");
@@ -150,135 +157,27 @@ function confirmAction(action, names, onDone) {
   }
 }
 
-/**
- * Perform an action on tasks. A repeated call with the same `requestId` has no further effect.
- *
- * @param {Action} action
- * @param {string[]} names
- * @param {{reason: string, requestId: string}} options
- * @returns {Promise<Result[]>}
- */
-async function perform(action, names, { reason, requestId }) {
-  const [name = ""] = names;
-  if (names.length === 1) {
-    await unary(`${SERVICE}/${action.method}`, { name, requestId, reason });
-    return [{ name }];
-  }
-  /** @type {Result[]} */
-  const results = [];
-  for (let start = 0; start < names.length; start += MAX_UPDATES) {
-    const some = names.slice(start, start + MAX_UPDATES);
-    const response = await unary(`${SERVICE}/BatchUpdateTasks`, {
-      updates: some.map((each) => ({ name: each, action: action.action })),
-      requestId: `${requestId}-${start / MAX_UPDATES}`,
-      reason,
-    });
-    results.push(...response.results);
-  }
-  return results;
+/** @param {HTMLInputElement} input */
+function reasonField(input) {
+  return h(
+    "label",
+    { class: "field" },
+    h("span", null, "Reason ", h("span", { class: "quiet" }, "(optional, for the server's log)")),
+    input,
+  );
 }
 
 /**
- * Show which tasks are affected, and their states.
- *
  * @param {HTMLElement} root
- * @param {string[]} names
+ * @param {Subject} subject
  * @param {AbortSignal} signal
  */
-async function showPreview(root, names, signal) {
-  const shown = names.slice(0, MAX_PREVIEWED);
-  const rest = names.length - shown.length;
+async function showPreview(root, subject, signal) {
   try {
-    const request = { names: shown, view: "TASK_VIEW_BASIC" };
-    const { results } = await unary(`${SERVICE}/BatchGetTasks`, request, { signal });
-    fill(
-      root,
-      h(
-        "ul",
-        { class: "preview-list", tabindex: "0", "aria-label": "Affected tasks" },
-        results.map((/** @type {any} */ each) =>
-          h(
-            "li",
-            null,
-            each.task ? stateLabel(each.task.state) : h("span", { class: "quiet" }, "Unknown"),
-            h("span", { class: "mono", title: each.name }, each.task?.displayName || shortName(each.name)),
-          ),
-        ),
-      ),
-      h("p", { class: "small quiet" }, countsOf(results), rest > 0 && `, and ${rest} more tasks`),
-    );
+    fill(root, await subject.preview(signal));
   } catch (error) {
-    if (!signal.aborted) fill(root, errorNotice(error, { title: "The tasks cannot be read" }));
+    if (!signal.aborted) fill(root, errorNotice(error, { title: "What is affected cannot be read" }));
   }
-}
-
-/** @param {{task?: {state: string}}[]} results */
-function countsOf(results) {
-  /** @type {Map<string, number>} */
-  const counts = new Map();
-  for (const { task } of results) {
-    const { label } = stateInfo(task?.state);
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  return [...counts].map(([label, count]) => `${count} ${label.toLowerCase()}`).join(", ");
-}
-
-/**
- * Return the commands that do the same.
- *
- * @param {Action} action
- * @param {string[]} names
- */
-function equivalents(action, names) {
-  const [name = ""] = names;
-  const commands =
-    names.length === 1
-      ? [
-          { title: "Command", text: taskgate(action.verb, name) },
-          { title: "RPC", text: curl(`${SERVICE}/${action.method}`, { name }) },
-        ]
-      : [
-          { title: "Command", text: taskgate(action.verb, ...names) },
-          {
-            title: "RPC",
-            text: curl(`${SERVICE}/BatchUpdateTasks`, {
-              updates: names.map((each) => ({ name: each, action: action.action })),
-            }),
-          },
-        ];
-  return h("details", null, h("summary", { class: "small" }, "The same as a command"), commandList(commands));
-}
-
-/**
- * Return what failed, each error with its tasks.
- *
- * @param {Action} action
- * @param {number} succeeded
- * @param {Result[]} failed
- */
-function resultNotices(action, succeeded, failed) {
-  /** @type {Map<string, Result[]>} */
-  const byMessage = new Map();
-  for (const each of failed) {
-    const message = each.error?.message ?? "";
-    byMessage.set(message, [...(byMessage.get(message) ?? []), each]);
-  }
-  return [
-    h("p", { class: "small" }, `${succeeded} ${action.done}, ${failed.length} failed:`),
-    ...[...byMessage.values()].slice(0, 10).map((some) => {
-      const names = some.slice(0, 5).map((each) => shortName(each.name));
-      const rest = some.length - names.length;
-      const error = statusError(some[0]?.error ?? {});
-      const title = `${describeError(error).title}: ${names.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
-      return errorNotice(error, { title });
-    }),
-  ];
-}
-
-/** @param {string} name */
-function shortName(name) {
-  const parsed = parseName(name);
-  return parsed ? shortId(pathOf(name).at(-1)?.id ?? name) : name;
 }
 
 /** Return a new idempotency key. (`crypto.randomUUID` exists only on pages with TLS.) */

@@ -5,12 +5,13 @@
 
 import { unary } from "./connect.js";
 import { milliseconds } from "./format.js";
-import { parseName } from "./names.js";
+import { parentOf, parseName } from "./names.js";
 
 /** @typedef {import("./task_watch.js").Task} Task */
 
 /**
- * An attempt: `name` is the task that represents it, `isCurrent` whether that is the given one.
+ * An attempt: `name` is the task that represents it, empty if it has none of its own; `isCurrent` is
+ * whether that is the given one.
  *
  * @typedef {{number: number, nativeState: string, startTime?: string | undefined,
  *   endTime?: string | undefined, name: string, isCurrent: boolean, detail: string}} Attempt
@@ -39,16 +40,15 @@ const READERS = {
         nativeState: String(each["status"] ?? "").replace("SESSION_ACTION_STATUS_", ""),
         startTime: each["startedAt"],
         endTime: each["endedAt"],
-        name: task.name,
+        name: "",
         isCurrent: false,
         detail: each["progressPercent"] === undefined ? "" : `${Math.round(each["progressPercent"])} %`,
       }));
   },
   omics: async (task, _grpcService, signal) => {
     if (!task.displayName) return [];
-    const parent = task.name.split("/").slice(0, -2).join("/");
     const filter = `display_name = ${JSON.stringify(task.displayName)}`;
-    const request = { parent, filter, pageSize: MAX_ATTEMPTS };
+    const request = { parent: parentOf(task.name), filter, pageSize: MAX_ATTEMPTS };
     const response = await unary("taskgate.v1.TaskService/ListTasks", request, { signal });
     /** @type {Task[]} */
     const tasks = response.tasks ?? [];

@@ -3,10 +3,7 @@
  * runs. The table below describes them; nothing else knows them apart.
  */
 
-import { unary } from "./connect.js";
-import { fill, h } from "./dom.js";
-import { errorNotice } from "./errors.js";
-import { hrefOf } from "./find.js";
+import { h } from "./dom.js";
 import { time } from "./format.js";
 import { parseName } from "./names.js";
 import { nativeLabel } from "./states.js";
@@ -19,12 +16,13 @@ import { nativeLabel } from "./states.js";
  * What a container contains, and how to list it.
  *
  * `page` is the parameter for the next page, and `next` the member of the response that has its
- * value; `label` is the column with the link.
+ * value; `label` is the column with the link. With `sortsByName` the list is in the order of names,
+ * otherwise in that of AWS.
  *
  * @typedef {{
  *   items: string, operation: string, request: (ids: string[]) => object, list: string,
  *   page: string, next: string, name: (item: Item, container: string) => string,
- *   label: (item: Item) => string, columns: Column[],
+ *   label: (item: Item) => string, columns: Column[], sortsByName?: boolean,
  * }} Level
  */
 
@@ -49,6 +47,7 @@ const LEVELS = {
     name: (item) => `deadline/farms/${item["farmId"]}`,
     label: (item) => item["displayName"] || item["farmId"],
     columns: [idColumn("farmId"), CREATED],
+    sortsByName: true,
   },
   farm: {
     items: "Queues",
@@ -64,6 +63,7 @@ const LEVELS = {
       idColumn("queueId"),
       CREATED,
     ],
+    sortsByName: true,
   },
   queue: {
     items: "Jobs",
@@ -117,87 +117,6 @@ const LEVELS = {
  */
 export function levelOf(container) {
   return LEVELS[parseName(container)?.kind ?? container] ?? null;
-}
-
-/**
- * Show what a container contains, page by page.
- *
- * @param {HTMLElement} root
- * @param {string} container see `levelOf`
- * @param {string} grpcService with AWS's operations
- * @param {AbortSignal} signal
- */
-export function browse(root, container, grpcService, signal) {
-  const level = levelOf(container);
-  if (!level) return;
-  const body = h("tbody");
-  const foot = h("div", { class: "row" });
-  const table = h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": level.items, hidden: true },
-    h(
-      "table",
-      { class: "data" },
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          h("th", { scope: "col" }, "Name"),
-          level.columns.map(({ title, number }) =>
-            h("th", { scope: "col", class: number ? "number" : null }, title),
-          ),
-        ),
-      ),
-      body,
-    ),
-  );
-  fill(root, table, foot);
-
-  /** @param {string | number | undefined} next */
-  const load = async (next) => {
-    fill(foot, h("p", { class: "loading", role: "status" }, `Loading ${level.items.toLowerCase()}`));
-    const request = level.request(parseName(container)?.ids ?? []);
-    try {
-      const response = await unary(
-        `${grpcService}/${level.operation}`,
-        next === undefined ? request : { ...request, [level.page]: next },
-        { signal },
-      );
-      const items = /** @type {Item[]} */ (response[level.list] ?? []);
-      body.append(...items.map((item) => row(level, item, container)));
-      table.hidden = !body.childElementCount;
-      const more = response[level.next];
-      fill(
-        foot,
-        !body.childElementCount &&
-          h("p", { class: "quiet small" }, `There are no ${level.items.toLowerCase()} here.`),
-        more && h("button", { type: "button", onclick: () => load(more) }, "Show more"),
-      );
-    } catch (error) {
-      if (signal.aborted) return;
-      const title = `${level.items} cannot be listed`;
-      fill(foot, errorNotice(error, { title, onRetry: () => load(next) }));
-    }
-  };
-  load(undefined);
-}
-
-/**
- * @param {Level} level
- * @param {Item} item
- * @param {string} container
- */
-function row(level, item, container) {
-  const name = level.name(item, container);
-  const kind = parseName(name)?.kind ?? "";
-  return h(
-    "tr",
-    null,
-    h("th", { scope: "row" }, h("a", { href: hrefOf({ kind, name }) }, level.label(item))),
-    level.columns.map(({ cell, number }) => h("td", { class: number ? "number" : null }, cell(item))),
-  );
 }
 
 /**

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { STATES, stateInfo } from "./states.js";
 
 /** How a cell looks: as it is, outside of the filter, or selected. */
-export const VARIANTS = /** @type {const} */ (["plain", "dimmed", "selected"]);
+const VARIANTS = /** @type {const} */ (["plain", "dimmed", "selected"]);
 /** @typedef {typeof VARIANTS[number]} Variant */
 
 const SHAPE_SIZE = 16;
@@ -17,13 +17,13 @@ export class CellSprites {
   #size = 0;
   #isStale = true;
 
-  /** Draws again when needed: the colours have changed. */
+  /** Draw again when needed: the colours have changed. */
   invalidate() {
     this.#isStale = true;
   }
 
   /**
-   * Draws all pictures with the current colours, unless they are there.
+   * Draw all pictures with the current colours, unless they are there.
    *
    * @param {number} cell size in CSS pixels
    * @param {number} ratio device pixels per CSS pixel
@@ -51,7 +51,7 @@ export class CellSprites {
   }
 
   /**
-   * Copies a picture.
+   * Copy a picture.
    *
    * @param {CanvasRenderingContext2D} context
    * @param {string} state
@@ -71,7 +71,7 @@ export class CellSprites {
 /** @typedef {{area: string, ink: string, edge: string, text: string}} Colours */
 
 /**
- * Returns the colours that the style sheets give to a state.
+ * Return the colours that the style sheets give to a state.
  *
  * @param {string} key
  * @returns {Colours}
@@ -123,7 +123,7 @@ function drawCell(context, { key, shape }, { area, ink, edge, text }, variant, p
 }
 
 /**
- * Calls back when the colours change, until the signal is aborted.
+ * Call back when the colours change, until the signal is aborted.
  *
  * @param {() => void} callback
  * @param {AbortSignal} signal

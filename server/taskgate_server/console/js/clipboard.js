@@ -5,24 +5,28 @@
 import { announce } from "./announce.js";
 import { h } from "./dom.js";
 
-const SHOWN_MS = 1500;
+/** How long the button shows what it has done. */
+const COPIED_MS = 1500;
+const SELECTED_MS = 5000;
 
 /**
- * Return a button that copies a text to the clipboard.
+ * Return a button that copies what an element shows to the clipboard. Where a browser denies that,
+ * as over plain HTTP, it selects the text instead.
  *
- * @param {string | (() => string)} text
- * @param {{label?: string, what: string}} options `what` is copied, for screen readers
+ * @param {HTMLElement} source
+ * @param {string} what is copied, for screen readers
  */
-export function copyButton(text, { label = "Copy", what }) {
+export function copyButton(source, what) {
+  const label = "Copy";
   const button = h("button", { type: "button", class: "plain", "aria-label": `${label} ${what}` }, label);
   button.addEventListener("click", async () => {
-    const value = typeof text === "function" ? text() : text;
-    const done = await copy(value);
-    button.textContent = done ? "Copied" : "Not copied";
-    announce(done ? `Copied ${what}` : `${what} cannot be copied: select the text instead`);
+    const isCopied = await copy(source.textContent);
+    if (!isCopied) getSelection()?.selectAllChildren(source);
+    button.textContent = isCopied ? "Copied" : "Selected: copy it with the keyboard";
+    announce(isCopied ? `Copied ${what}` : `The browser denies copying. Selected ${what}: copy it with the keyboard`);
     setTimeout(() => {
       button.textContent = label;
-    }, SHOWN_MS);
+    }, isCopied ? COPIED_MS : SELECTED_MS);
   });
   return button;
 }

@@ -6,6 +6,8 @@ import { copyButton } from "./clipboard.js";
 import { h } from "./dom.js";
 import { session } from "./session.js";
 
+/** @typedef {{title: string, text: string}} Command */
+
 /**
  * Return a `taskgate` command.
  *
@@ -39,21 +41,17 @@ export function curl(method, request) {
 /**
  * Return a list of commands to copy.
  *
- * @param {{title: string, text: string}[]} commands
+ * @param {Command[]} commands
  * @returns {HTMLElement}
  */
 export function commandList(commands) {
   return h(
     "dl",
     { class: "commands" },
-    commands.map(({ title, text }) =>
-      h(
-        "div",
-        null,
-        h("dt", null, title, copyButton(text, { what: `the command: ${title}` })),
-        h("dd", null, h("code", { class: "command one-line", title: text }, text)),
-      ),
-    ),
+    commands.map(({ title, text }) => {
+      const code = h("code", { class: "command one-line", title: text }, text);
+      return h("div", null, h("dt", null, title, copyButton(code, `the command: ${title}`)), h("dd", null, code));
+    }),
   );
 }
 

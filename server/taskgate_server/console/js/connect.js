@@ -12,6 +12,8 @@ import { session } from "./session.js";
 
 /** The deadline of a unary call unless the caller sets one. */
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** The server reports a missed deadline itself; a connection that is dead does not. */
+const GRACE_MS = 5_000;
 const MAX_MESSAGE_BYTES = 128 * 1024 * 1024;
 
 const COMPRESSED = 1;
@@ -48,9 +50,12 @@ export class ApiError extends Error {
  * @throws {ApiError} the call failed
  */
 export async function unary(method, request, options = {}) {
-  const timeout = String(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-  const response = await post(method, "application/json", JSON.stringify(request), options, {
-    "Connect-Timeout-Ms": timeout,
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const limit = AbortSignal.timeout(timeoutMs + GRACE_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
+  const limited = { ...options, signal };
+  const response = await post(method, "application/json", JSON.stringify(request), limited, {
+    "Connect-Timeout-Ms": String(timeoutMs),
   });
   const body = await read(response);
   if (!response.ok) throw errorOf(response, body);
@@ -172,6 +177,9 @@ async function read(response) {
 function connectionError(error) {
   if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError")) {
     return error;
+  }
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new ApiError("deadline_exceeded", "The server has not responded in time.");
   }
   return new ApiError(
     "unavailable",

@@ -1,11 +1,10 @@
 /** How current the page is, and notices while it is not: reconnecting, ended, or AWS fails. */
 
 import { statusError } from "./connect.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { describeError, errorNotice } from "./errors.js";
 import * as format from "./quantities.js";
 import { ageText } from "./summary_text.js";
-import { setText } from "./virtual_rows.js";
 
 /** @typedef {import("./watch.js").WatchStatus} WatchStatus */
 /** @typedef {import("./freshness.js").Freshness} Freshness */
@@ -20,7 +19,7 @@ const END_REASONS = {
   WATCH_END_REASON_SETTLED: "Nothing changes until someone acts.",
 };
 
-/** Shows the status of a watch. */
+/** The badge and the notices for the status of a watch. */
 export class ConnectionView {
   /** A short text: live, and how old. */
   badge = h("span", { class: "live small numeric", "data-state": "connecting" });
@@ -62,7 +61,7 @@ export class ConnectionView {
     this.#retryNow = wake;
   }
 
-  /** Ends the delay before the next call, if there is one. */
+  /** End the delay before the next call, if there is one. */
   retryNow() {
     this.#retryNow();
   }
@@ -95,7 +94,7 @@ export class ConnectionView {
     }
   }
 
-  /** Replaces the notice only if it says something else, since screen readers read it each time. */
+  /** Replace the notice only if it says something else, since screen readers read it each time. */
   #showNotice() {
     const { state, error, reason, since } = this.#status;
     const { upstreamError } = this.#freshness;

@@ -8,7 +8,7 @@ import { stateInfo } from "./states.js";
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 
 /**
- * Returns a short name of a task: its display name, or its id without most of its digits.
+ * Return a short name of a task: its display name, or its id without most of its digits.
  *
  * @param {Task} task
  */
@@ -17,7 +17,7 @@ export function titleOf(task) {
 }
 
 /**
- * Returns a name of a task for lists of several steps: without a display name, its step and its number.
+ * Return a name of a task for lists of several steps: without a display name, its step and its number.
  *
  * @param {ParentModel} model
  * @param {Task} task
@@ -29,7 +29,7 @@ export function titleWithStep(model, task) {
 }
 
 /**
- * Returns how long a task has run so far, or ran the last time; NaN if it has not started.
+ * Return how long a task has run so far, or ran the last time; NaN if it has not started.
  *
  * @param {Task} task
  * @param {number} now
@@ -39,7 +39,7 @@ export function runTime(task, now) {
 }
 
 /**
- * Returns when a task stopped running: now if it runs.
+ * Return when a task stopped running: now if it runs.
  *
  * A task that runs again keeps the end of its last attempt until AWS reports the next one.
  *
@@ -51,7 +51,7 @@ export function endOf(task, now) {
 }
 
 /**
- * Returns the state in words, with AWS's own word if it says something else.
+ * Return the state in words, with AWS's own word if it says something else.
  *
  * @param {Task} task
  */
@@ -64,7 +64,7 @@ export function stateText(task) {
 }
 
 /**
- * Returns what to know about a task in a few lines.
+ * Return what to know about a task in a few lines.
  *
  * @param {ParentModel} model
  * @param {Task} task
@@ -78,7 +78,7 @@ export function describe(model, task) {
     `${title}: ${stateText(task)}`,
     title === titleOf(task) ? "" : titleOf(task),
     started ? `Started ${started}, ran ${format.duration(runTime(task, now))}` : "Not started",
-    task.retryCount > 0 ? format.counted(task.retryCount, "retry").replace("retrys", "retries") : "",
+    task.retryCount > 0 ? format.counted(task.retryCount, "retry", "retries") : "",
     task.instance,
     task.message,
     model.selected.has(task.name) ? "Selected" : "",

@@ -48,6 +48,16 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * Set the text of an element if it differs, since each change costs a layout.
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** @type {WeakMap<Element, string>} */
 const shown = new WeakMap();
 

@@ -14,7 +14,7 @@ import { askForToken } from "./sign_in.js";
  */
 const REMEDIES = {
   canceled: "Try again.",
-  deadline_exceeded: "The server had no answer from AWS in time. Try again in a moment.",
+  deadline_exceeded: "AWS or the server was too slow. Try again in a moment.",
   not_found: "Check the name, and that the right target is selected.",
   permission_denied: "Ask the operator of this server for permission.",
   resource_exhausted: "Wait, then try again.",
@@ -63,7 +63,8 @@ export function errorNotice(error, { title = "", onRetry } = {}) {
 export function describeError(error) {
   if (!(error instanceof ApiError)) {
     const message = error instanceof Error ? error.message : String(error);
-    return { title: "This page has failed", message, violations: [], remedy: "", reference: "" };
+    const remedy = isUnexpected(error) ? "Reload the page. If this happens again, report it." : "";
+    return { title: "This page has failed", message, violations: [], remedy, reference: "" };
   }
   const wait = error.retryAfterSeconds;
   const remedy = wait
@@ -82,6 +83,16 @@ export function describeError(error) {
       .filter(Boolean)
       .join(" · "),
   };
+}
+
+/**
+ * Return whether an error is a defect or a failure to load a module. What the console throws on
+ * purpose is a plain Error, whose message says what to do.
+ *
+ * @param {unknown} error
+ */
+function isUnexpected(error) {
+  return !(error instanceof Error) || error.constructor !== Error;
 }
 
 /** @param {string} code such as "not_found" */

@@ -9,7 +9,7 @@ import { faultRange, filterFault, matchTasks } from "./task_filter.js";
 
 const EXAMPLE = "state = FAILED AND retry_count > 0";
 
-/** Filters a model by an expression that the server evaluates. */
+/** A form that filters a model by an expression, which the server evaluates. */
 export class FilterView {
   element;
   /** The expression that the page is filtered by. */
@@ -66,10 +66,6 @@ export class FilterView {
     });
   }
 
-  focus() {
-    this.#input.focus();
-  }
-
   /** @param {string} filter */
   async apply(filter) {
     this.#running.abort();
@@ -84,6 +80,8 @@ export class FilterView {
       this.#model.setMatches(null);
       return;
     }
+    const { matches: earlier, filter: earlierFilter } = this.#model;
+    this.#model.setMatches(earlier, { filter: earlierFilter, isComplete: false });
     this.#result.replaceChildren(h("span", { class: "quiet" }, "Filtering …"));
     try {
       const { parent } = this.#model;
@@ -92,10 +90,14 @@ export class FilterView {
         target: this.#target,
         onPage: ({ names }) => {
           if (!signal.aborted) {
-            this.#model.setMatches(new Set(names));
+            this.#model.setMatches(new Set(names), { filter, isComplete: false });
           }
         },
       });
+      if (signal.aborted) {
+        return;
+      }
+      this.#model.setMatches(matches.names, { filter });
       this.#showResult(matches);
     } catch (error) {
       if (!signal.aborted) {

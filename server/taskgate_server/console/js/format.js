@@ -55,10 +55,10 @@ export function time(timestamp) {
 /**
  * Return the time of day of a timestamp; empty if there is none.
  *
- * @param {string | undefined} timestamp
+ * @param {string | number | undefined} timestamp of proto3 JSON, or milliseconds since 1970
  */
 export function timeOfDay(timestamp) {
-  const at = milliseconds(timestamp);
+  const at = typeof timestamp === "number" ? timestamp : milliseconds(timestamp);
   return at === null ? "" : TIME.format(at);
 }
 

@@ -1,6 +1,8 @@
 /** Draws all views of a page in one callback per frame. */
 
 /**
+ * A loop that runs painters before a frame.
+ *
  * Painters run in the order in which they were added. One that returns true has not finished, and runs again in the
  * next frame. In hidden pages there are no frames, and so no work.
  */
@@ -24,7 +26,7 @@ export class FrameLoop {
   }
 
   /**
-   * Calls back once, before the painters of the next frame.
+   * Call back once, before the painters of the next frame.
    *
    * @param {() => void} callback
    */

@@ -38,12 +38,12 @@ export class Freshness {
     }
   }
 
-  /** Returns the age in milliseconds; NaN before the first message. */
+  /** Return the age in milliseconds; NaN before the first message. */
   age() {
     return Math.max(0, this.#now() - this.asOf);
   }
 
-  /** Returns the current time on AWS's clock, as far as it is known. */
+  /** Return the current time on AWS's clock, as far as it is known. */
   serverNow() {
     return this.#now() + this.#behind;
   }

@@ -20,7 +20,7 @@ const HELP =
   "Arrow keys move between tasks, Page Up and Page Down between steps, Enter opens a task, Space selects it. " +
   "The table has the same tasks as text.";
 
-/** Draws the tasks of a model on a canvas. */
+/** The tasks of a model on a canvas. */
 export class TaskGrid {
   element;
   #model;
@@ -73,14 +73,14 @@ export class TaskGrid {
     loop.add(() => this.#paint());
   }
 
-  /** Updates what changes with time. */
+  /** Update what changes with time. */
   tick() {
     if (!this.element.hidden) {
       this.#headings.update();
     }
   }
 
-  /** Draws again after the element was hidden. */
+  /** Draw again after the element was hidden. */
   show() {
     this.#invalidateLayout();
   }
@@ -156,7 +156,7 @@ export class TaskGrid {
     }
   }
 
-  /** Returns whether cells are left for the next frame. */
+  /** Return whether cells are left for the next frame. */
   #paint() {
     if (this.element.hidden) {
       this.#dirty.clear();

@@ -1,9 +1,8 @@
 /** The headings of the grid's steps: names and numbers as text over the canvas. */
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { number } from "./quantities.js";
 import { href } from "./router.js";
-import { setText } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 /** @typedef {import("./grouping.js").Group} Group */
@@ -40,7 +39,7 @@ export class GridHeadings {
     this.update();
   }
 
-  /** Updates names and numbers. */
+  /** Update names and numbers. */
   update() {
     const { order, store } = this.#model;
     for (const [index, heading] of this.#headings.entries()) {

@@ -23,7 +23,7 @@ const SPACE = 8;
  */
 
 /**
- * Returns the size of a cell for a number of tasks. Below 8 pixels shapes cannot be distinguished, so large grids become
+ * Return the size of a cell for a number of tasks. Below 8 pixels shapes cannot be distinguished, so large grids become
  * higher instead.
  *
  * @param {number} count
@@ -55,13 +55,13 @@ export function layOut(groups, width) {
 }
 
 /**
- * Returns the block of a task.
+ * Return the block of a task.
  *
  * @param {Layout} layout
  * @param {number} position
  * @returns {Block | undefined}
  */
-export function blockOf(layout, position) {
+function blockOf(layout, position) {
   const { blocks } = layout;
   let low = 0;
   let high = blocks.length;
@@ -77,7 +77,7 @@ export function blockOf(layout, position) {
 }
 
 /**
- * Returns the top left corner of a cell.
+ * Return the top left corner of a cell.
  *
  * @param {Layout} layout
  * @param {number} position
@@ -96,7 +96,7 @@ export function cornerOf(layout, position) {
 }
 
 /**
- * Returns the position of the task at a point, or -1.
+ * Return the position of the task at a point, or -1.
  *
  * @param {Layout} layout
  * @param {number} x
@@ -118,7 +118,7 @@ export function positionAt(layout, x, y) {
 }
 
 /**
- * Returns the position to which a key moves, or -1 if the key does not move.
+ * Return the position to which a key moves, or -1 if the key does not move.
  *
  * @param {Layout} layout
  * @param {number} position
@@ -152,7 +152,7 @@ export function move(layout, position, key) {
 }
 
 /**
- * Moves to the next row, which may be in the next block. The column stays if that row has it.
+ * Move to the next row, which may be in the next block. The column stays if that row has it.
  *
  * @param {Layout} layout
  * @param {number} position
@@ -176,7 +176,7 @@ function moveRow(layout, position, direction) {
 }
 
 /**
- * Moves to the first task of the previous or next block.
+ * Move to the first task of the previous or next block.
  *
  * @param {Layout} layout
  * @param {number} position

@@ -1,5 +1,7 @@
 /** The order of the tasks of a parent: groups, which are steps, and the tasks of each. */
 
+import { compareNames } from "./natural_order.js";
+
 /** @typedef {import("./task_record.js").Task} Task */
 
 /**
@@ -13,7 +15,7 @@
  */
 
 /**
- * Returns the group of a task of a parent.
+ * Return the group of a task of a parent.
  *
  * It follows from names: what is between the parent and the task is the step. If nothing is, tasks that differ only in
  * the numbers at the end of their display names belong together, as those that a workflow scatters.
@@ -34,7 +36,7 @@ export function groupOf(parent, task) {
 }
 
 /**
- * Returns the last part of a name, without the number behind its last hyphen, and this number. So do ids sort by number.
+ * Return the last part of a name, without the number behind its last hyphen, and this number. So do ids sort by number.
  *
  * @param {string} name
  * @returns {[string, number]}
@@ -69,7 +71,7 @@ export class TaskOrder {
   }
 
   /**
-   * Takes over which of these tasks exist.
+   * Take over which of these tasks exist.
    *
    * @param {Iterable<string>} names
    * @param {Map<string, Task>} tasks
@@ -85,7 +87,7 @@ export class TaskOrder {
     }
   }
 
-  /** Brings `groups`, `names` and `positions` up to date. Returns whether they have changed. */
+  /** Bring `groups`, `names` and `positions` up to date. Return whether they have changed. */
   refresh() {
     if (this.#unsorted.size === 0 && !this.#removed) {
       return false;
@@ -117,7 +119,7 @@ export class TaskOrder {
   }
 
   /**
-   * Returns the group of a task that exists.
+   * Return the group of a task that exists.
    *
    * @param {string} name
    */
@@ -146,8 +148,14 @@ export class TaskOrder {
    * @param {string} other
    */
   #compare(one, other) {
-    const [text, number] = this.#known.get(one)?.key ?? ["", 0];
-    const [otherText, otherNumber] = this.#known.get(other)?.key ?? ["", 0];
+    const known = this.#known.get(one);
+    const otherKnown = this.#known.get(other);
+    const byName = compareNames(known?.displayName ?? "", otherKnown?.displayName ?? "");
+    if (byName !== 0) {
+      return byName;
+    }
+    const [text, number] = known?.key ?? ["", 0];
+    const [otherText, otherNumber] = otherKnown?.key ?? ["", 0];
     if (text !== otherText) {
       return text < otherText ? -1 : 1;
     }
@@ -161,5 +169,5 @@ export class TaskOrder {
  */
 function compareGroups(one, other) {
   const difference = one.createTime - other.createTime;
-  return difference || (one.key < other.key ? -1 : 1); // NaN if neither has a time
+  return difference || compareNames(one.key, other.key); // NaN if neither has a time
 }

@@ -3,7 +3,7 @@
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 
 /**
- * Returns the row to which a key moves, or -1 if the key does not move.
+ * Return the row to which a key moves, or -1 if the key does not move.
  *
  * @param {string} key a value of KeyboardEvent.key
  * @param {number} index of the row with the focus; -1 if there is none
@@ -45,7 +45,7 @@ export class ListKeys {
   }
 
   /**
-   * Handles a key; returns whether it has a meaning here.
+   * Handle a key; Return whether it has a meaning here.
    *
    * @param {KeyboardEvent} event
    */
@@ -73,7 +73,7 @@ export class ListKeys {
   }
 
   /**
-   * Handles a click on a row: with Ctrl it selects, with Shift it selects a range.
+   * Handle a click on a row: with Ctrl it selects, with Shift it selects a range.
    *
    * @param {MouseEvent} event
    * @param {string} name

@@ -4,6 +4,7 @@
 
 import { stream } from "./connect.js";
 import { reconnecting } from "./reconnect.js";
+import { HEARTBEAT_SECONDS } from "./silence.js";
 
 /** Lines that exist already and are read at first; more would make the page slow. */
 export const TAIL = 2000;
@@ -42,7 +43,8 @@ export async function followLog(name, attempt, { signal, onSource, onLines, onSt
   async function* read(connection) {
     const resumed = isResuming ? source?.attempt || undefined : undefined;
     const since = lastTime ? { since: lastTime } : { tail: TAIL };
-    const request = { name, follow: true, attempt: attempt ?? resumed, ...since };
+    const heartbeatInterval = `${HEARTBEAT_SECONDS}s`;
+    const request = { name, follow: true, attempt: attempt ?? resumed, heartbeatInterval, ...since };
     skip = countAtLastTime;
     isResuming = true;
     yield* stream("taskgate.v1.TaskService/StreamTaskLogs", request, { signal: connection });

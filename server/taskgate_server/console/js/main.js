@@ -31,7 +31,8 @@ const show = startRouter(
     if (!load) throw new Error(`The console has no page "${kind}". Check the address.`);
     return (await load()).page;
   },
-  (root, error) => fill(root, errorNotice(error)),
+  // Some browsers remember that a module could not be loaded until the page is.
+  (root, error) => fill(root, errorNotice(error, { onRetry: () => location.reload() })),
 );
 
 top.append(...topBar());

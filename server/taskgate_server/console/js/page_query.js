@@ -20,7 +20,7 @@ export const MAX_SELECTED = 50;
  */
 
 /**
- * Returns what the query of an address says. Unknown values count as absent.
+ * Return what the query of an address says. Unknown values count as absent.
  *
  * @param {string} parent
  * @param {URLSearchParams} query
@@ -45,7 +45,7 @@ export function readQuery(parent, query) {
 }
 
 /**
- * Returns the query for a state of the page. Defaults are empty, which removes them from the address.
+ * Return the query for a state of the page. Defaults are empty, which removes them from the address.
  *
  * @param {string} parent
  * @param {Omit<PageQuery, "selected"> & {selected: Iterable<string>}} state

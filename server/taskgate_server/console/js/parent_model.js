@@ -16,6 +16,10 @@ export class ParentModel extends EventTarget {
   states = new Set();
   /** Names that match the filter expression; null without one. @type {Set<string> | null} */
   matches = null;
+  /** The expression that `matches` are of; empty without one. */
+  filter = "";
+  /** Whether `matches` has all tasks that match; false while the server looks for them. */
+  hasAllMatches = true;
   /** @type {Set<string>} */
   selected = new Set();
   /** The task that has the focus in each view; empty for none. */
@@ -44,7 +48,7 @@ export class ParentModel extends EventTarget {
   }
 
   /**
-   * Returns whether a task passes the filter.
+   * Return whether a task passes the filter.
    *
    * @param {string} name
    */
@@ -59,7 +63,7 @@ export class ParentModel extends EventTarget {
     return this.matches !== null || this.states.size > 0;
   }
 
-  /** Returns the names of the tasks that pass the filter, in order. Do not change the array. */
+  /** Return the names of the tasks that pass the filter, in order. Do not change the array. */
   visibleNames() {
     if (!this.isFiltered) {
       return this.order.names;
@@ -74,9 +78,14 @@ export class ParentModel extends EventTarget {
     this.#filterChanged();
   }
 
-  /** @param {Set<string> | null} matches */
-  setMatches(matches) {
+  /**
+   * @param {Set<string> | null} matches
+   * @param {{filter?: string, isComplete?: boolean}} [source] the expression, and whether these are all of its matches
+   */
+  setMatches(matches, { filter = "", isComplete = true } = {}) {
     this.matches = matches;
+    this.filter = filter;
+    this.hasAllMatches = isComplete;
     this.#filterChanged();
   }
 
@@ -131,7 +140,7 @@ export class ParentModel extends EventTarget {
   }
 
   /**
-   * Returns what to call a group.
+   * Return what to call a group.
    *
    * @param {Group | undefined} group
    */

@@ -1,4 +1,4 @@
-/** The state of a parent itself, and the names of its steps. WatchTasks reports neither, so they are read now and then. */
+/** The state of a parent itself, and the names of its steps, read now and then: WatchTasks reports neither. */
 
 import { unary as connectUnary } from "./connect.js";
 import { stateInfo } from "./states.js";
@@ -18,7 +18,7 @@ const MAX_LABELS = 40;
 const LABEL_MAX_AGE = "300s";
 
 /**
- * Decides when to read the state of a parent. It reads no clock.
+ * The times at which to read the state of a parent. It reads no clock.
  *
  * The times of reads are multiples of an interval, on the clock that all pages share: so many pages of one parent read
  * at the same time, and the server makes one AWS call for all of them.
@@ -28,13 +28,13 @@ export class StatusSchedule {
   #settledSince = NaN;
   #wasChanged = false;
 
-  /** Requests a read although it is not time for one. */
+  /** Request a read although it is not time for one. */
   request() {
     this.#wasChanged = true;
   }
 
   /**
-   * Returns how old the response of a read that is due may be in seconds; 0 if none is due.
+   * Return how old the response of a read that is due may be in seconds; 0 if none is due.
    *
    * @param {number} now milliseconds since 1970
    * @param {boolean} isSettled whether all tasks have settled
@@ -62,7 +62,7 @@ export class StatusSchedule {
   }
 }
 
-/** Reads the state of a parent and the names of its steps into a model. */
+/** A reader of the state of a parent and the names of its steps, which a model gets. */
 export class ParentStatusReader {
   #model;
   #options;
@@ -86,12 +86,12 @@ export class ParentStatusReader {
     this.#options = { signal, target, now, unary };
   }
 
-  /** Requests a read with the next tick. */
+  /** Request a read with the next tick. */
   request() {
     this.#schedule.request();
   }
 
-  /** Reads what is due; call it about once a second. */
+  /** Read what is due; call it about once a second. */
   tick() {
     const { store } = this.#model;
     if (this.#isReading) {
@@ -127,7 +127,7 @@ export class ParentStatusReader {
     }
   }
 
-  /** Reads the names of steps, one after the other. Those that fail keep their ids. */
+  /** Read the names of steps, one after the other. Those that fail keep their ids. */
   async #readLabels() {
     const { unary, signal, target } = this.#options;
     const groups = this.#model.order.groups

@@ -11,7 +11,8 @@ const ENOUGH_TASKS = 20;
 /** With fewer ended tasks than this in all there is no estimate. */
 const MIN_TASKS = 5;
 
-const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK_STATE_CANCELLED"]);
+/** The states of tasks that cannot be cancelled or suspended any more. */
+export const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK_STATE_CANCELLED"]);
 
 /**
  * @typedef {object} Progress
@@ -31,7 +32,7 @@ const ENDED = new Set(["TASK_STATE_SUCCEEDED", "TASK_STATE_FAILED", "TASK_STATE_
  */
 
 /**
- * Returns the progress.
+ * Return the progress.
  *
  * @param {Map<string, number>} counts number of tasks by state
  * @param {Map<string, Task>} tasks
@@ -56,7 +57,7 @@ export function progressOf(counts, tasks, now) {
 }
 
 /**
- * Returns the throughput of the latest period with enough tasks; null if too few tasks have ended.
+ * Return the throughput of the latest period with enough tasks; null if too few tasks have ended.
  *
  * The period begins no earlier than the first task started. Tasks that were cancelled before they ran have no end time
  * or no start time, and do not count.

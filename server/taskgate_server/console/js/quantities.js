@@ -27,7 +27,7 @@ export function number(value) {
 }
 
 /**
- * Returns a number with as many digits as an estimate deserves.
+ * Return a number with as many digits as an estimate deserves.
  *
  * @param {number} value
  */
@@ -36,17 +36,18 @@ export function roughly(value) {
 }
 
 /**
- * Returns a noun with its number.
+ * Return a noun with its number.
  *
  * @param {number} count
  * @param {string} noun in the singular
+ * @param {string} [plural]
  */
-export function counted(count, noun) {
-  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+export function counted(count, noun, plural = `${noun}s`) {
+  return `${number(count)} ${count === 1 ? noun : plural}`;
 }
 
 /**
- * Returns a duration with its two largest units, such as "2 h 5 min"; empty for NaN.
+ * Return a duration with its two largest units, such as "2 h 5 min"; empty for NaN.
  *
  * @param {number} milliseconds
  * @param {number} [maxUnits]
@@ -74,7 +75,7 @@ export function duration(milliseconds, maxUnits = 2) {
 }
 
 /**
- * Returns a time of today without its date; empty for NaN.
+ * Return a time of today without its date; empty for NaN.
  *
  * @param {number} time milliseconds since 1970
  * @param {number} now
@@ -88,7 +89,7 @@ export function time(time, now) {
 }
 
 /**
- * Returns the label of a time on an axis.
+ * Return the label of a time on an axis.
  *
  * @param {number} time
  * @param {number} step between two labels, in milliseconds

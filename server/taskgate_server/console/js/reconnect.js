@@ -7,20 +7,15 @@
 
 import { ApiError } from "./connect.js";
 import { Reconnects } from "./reconnects.js";
+import { SilenceTimer, StreamBroken } from "./silence.js";
+import { wait } from "./wait.js";
+import { HIDDEN_MS } from "./watch_pause.js";
 
 /** @typedef {{state: "live" | "reconnecting" | "paused", error?: unknown}} StreamStatus */
 
-/**
- * @typedef {{
- *   signal: AbortSignal,
- *   onStatus: (status: StreamStatus) => void,
- *   sleep?: (ms: number, signal: AbortSignal) => Promise<void>,
- *   random?: () => number,
- * }} ReconnectOptions
- */
+/** @typedef {{signal: AbortSignal, onStatus: (status: StreamStatus) => void}} ReconnectOptions */
 
-/** A hidden page keeps its streams for this time: users often return soon. */
-const HIDDEN_MS = 20_000;
+const CLOCK = { monotonic: () => performance.now(), sleep: wait };
 
 /**
  * Yield the messages of a stream, which is opened again after an interruption.
@@ -32,40 +27,54 @@ const HIDDEN_MS = 20_000;
  * @returns {AsyncGenerator<T, void, void>} ends after a call of `open` that returns null
  * @throws an error that does not pass by itself
  */
-export async function* reconnecting(
-  open,
-  { signal, onStatus, sleep = wait, random = Math.random },
-) {
-  const reconnects = new Reconnects(random);
+export async function* reconnecting(open, { signal, onStatus }) {
+  const reconnects = new Reconnects(Math.random);
   for (;;) {
     if (document.hidden) onStatus({ state: "paused" });
     await shown(signal);
     if (signal.aborted) return;
     const connection = connectionWhileShown(signal);
+    const silence = new SilenceTimer(CLOCK, connection.controller);
     try {
-      const messages = open(connection.signal);
+      const messages = open(connection.controller.signal);
       if (!messages) return;
       for await (const message of messages) {
+        silence.reset();
         reconnects.reached();
         onStatus({ state: "live" });
         yield message;
       }
-    } catch (error) {
+    } catch (caught) {
       if (signal.aborted) return;
-      if (connection.signal.aborted) continue; // hidden
-      if (!(error instanceof ApiError)) throw error; // a bug
+      const error = silence.error ?? caught;
+      if (connection.controller.signal.aborted && !silence.error) continue; // hidden
+      if (!(error instanceof ApiError || error instanceof StreamBroken)) throw error; // a bug
       const delay = reconnects.delayAfter(error, performance.now());
       if (delay === null) throw error;
       onStatus({ state: "reconnecting", error });
-      await sleep(delay, signal);
+      await waitForServer(delay, signal);
     } finally {
+      silence.stop();
       connection.end();
     }
   }
 }
 
 /**
- * Return a signal that is aborted with another one, and when the page has been hidden for a while.
+ * Wait before the next call; no longer than until the browser is online again.
+ *
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ */
+async function waitForServer(milliseconds, signal) {
+  const online = new AbortController();
+  addEventListener("online", () => online.abort(), { signal: AbortSignal.any([signal, online.signal]) });
+  await wait(milliseconds, AbortSignal.any([signal, online.signal]));
+  online.abort();
+}
+
+/**
+ * Return a controller that is aborted with a signal, and when the page has been hidden for a while.
  *
  * @param {AbortSignal} signal
  */
@@ -80,7 +89,7 @@ function connectionWhileShown(signal) {
   signal.addEventListener("abort", abort);
   document.addEventListener("visibilitychange", watchVisibility);
   return {
-    signal: controller.signal,
+    controller,
     end: () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
@@ -107,25 +116,5 @@ function shown(signal) {
     document.addEventListener("visibilitychange", check);
     signal.addEventListener("abort", check);
     check();
-  });
-}
-
-/**
- * Wait for a time, or until the signal is aborted.
- *
- * @param {number} ms
- * @param {AbortSignal} signal
- * @returns {Promise<void>}
- */
-export function wait(ms, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-    if (signal.aborted) end();
   });
 }

@@ -7,8 +7,8 @@ const MAX_DELAY_MS = 10_000;
 export const SERVER_STOPPING = "SERVER_STOPPING";
 
 /**
- * Decides after each failure whether and when to call again. Unlike a program, an open page never loses its patience:
- * it shows that it is reconnecting, and its user can close it.
+ * The decision after each failure whether and when to call again. Unlike a program, an open page never gives up: it
+ * shows that it is reconnecting, and its user can close it.
  */
 export class Reconnects {
   /** Number of failures since the last response. */
@@ -21,13 +21,13 @@ export class Reconnects {
     this.#random = random;
   }
 
-  /** Records a response of the server. */
+  /** Record a response of the server. */
   reached() {
     this.failures = 0;
   }
 
   /**
-   * Returns the delay before the next call in milliseconds, or null if the error is final.
+   * Return the delay before the next call in milliseconds, or null if the error is final.
    *
    * Delays have full jitter, so that the pages of a lost server do not all return at once. A server that announces its
    * shutdown may have other replicas, so the first such delay is zero.

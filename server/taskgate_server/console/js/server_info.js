@@ -29,7 +29,11 @@ let latest = null;
 export function serverInfo() {
   const key = JSON.stringify(session.headers());
   if (!latest || latest.key !== key || Date.now() - latest.at > SHARED_MS) {
-    latest = { key, at: Date.now(), info: unary("taskgate.v1.TaskService/GetServerInfo", {}) };
+    const info = unary("taskgate.v1.TaskService/GetServerInfo", {});
+    latest = { key, at: Date.now(), info };
+    info.catch(() => {
+      if (latest?.info === info) latest = null;
+    });
   }
   return latest.info;
 }

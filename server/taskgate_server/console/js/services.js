@@ -33,7 +33,7 @@ export function serviceState(service) {
         null,
         h("strong", null, service.title || service.name),
         " ",
-        h("span", { class: "quiet small" }, service.region ?? "region unknown"),
+        h("span", { class: "quiet small unbroken" }, service.region ?? "region unknown"),
       ),
       h("span", { class: "small" }, service.ready ? "Ready" : "Not ready"),
     ),

@@ -41,7 +41,7 @@ export class TaskStore extends EventTarget {
   }
 
   /**
-   * Starts a snapshot. Its tasks show at once, because a large parent takes minutes to load; tasks from before stay
+   * Start a snapshot. Its tasks show at once, because a large parent takes minutes to load; tasks from before stay
    * until the snapshot is complete, so that a reconnect does not blank the page.
    */
   beginSnapshot() {
@@ -58,7 +58,7 @@ export class TaskStore extends EventTarget {
   }
 
   /**
-   * Completes a snapshot: a task that is not in it no longer exists.
+   * Complete a snapshot: a task that is not in it no longer exists.
    *
    * @param {string} observeTime
    */
@@ -79,7 +79,7 @@ export class TaskStore extends EventTarget {
   }
 
   /**
-   * Applies a taskgate.v1.TaskChange. After a resumed watch, a known task may be added, and an unknown one removed.
+   * Apply a taskgate.v1.TaskChange. After a resumed watch, a known task may be added, and an unknown one removed.
    *
    * @param {any} change
    */
@@ -94,7 +94,7 @@ export class TaskStore extends EventTarget {
     }
   }
 
-  /** Removes all tasks: the parent no longer exists. */
+  /** Remove all tasks: the parent no longer exists. */
   clear() {
     for (const name of [...this.tasks.keys()]) {
       this.#remove(name);

@@ -6,7 +6,7 @@ import { STATES } from "./states.js";
 /** @typedef {import("./progress.js").Progress} Progress */
 
 /**
- * Returns throughput and time left, with what they are based on.
+ * Return throughput and time left, with what they are based on.
  *
  * @param {Progress} progress
  * @param {{ended?: boolean} | undefined} parentStatus a ParentStatus
@@ -33,7 +33,7 @@ export function estimateText({ total, remaining, estimate }, parentStatus) {
 }
 
 /**
- * Returns a time without digits that an estimate cannot have.
+ * Return a time without digits that an estimate cannot have.
  *
  * @param {number} milliseconds
  */
@@ -52,7 +52,7 @@ function rateText(perMinute) {
 }
 
 /**
- * Returns the numbers by state for screen readers.
+ * Return the numbers by state for screen readers.
  *
  * @param {Map<string, number>} counts
  * @returns {string}
@@ -64,7 +64,7 @@ export function countsText(counts) {
 }
 
 /**
- * Returns how old the page is.
+ * Return how old the page is.
  *
  * @param {number} age in milliseconds
  * @returns {string}

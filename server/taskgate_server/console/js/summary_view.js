@@ -1,12 +1,11 @@
 /** The top of a parent page: its own state with the reason, numbers by state, progress, throughput and time left. */
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { describeError } from "./errors.js";
 import * as format from "./quantities.js";
 import { STATES, stateInfo, stateLabel, stateMark } from "./states.js";
 import { progressOf } from "./progress.js";
 import { countsText, estimateText } from "./summary_text.js";
-import { setText } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 
@@ -21,12 +20,13 @@ const BAR_ORDER = [
   ...["STOPPING", "RUNNING", "STARTING", "QUEUED", "PENDING", "UNRECOGNIZED"],
 ].map((each) => `TASK_STATE_${each}`);
 
-/** Shows the numbers of a model. Its buttons filter by state. */
+/** The numbers of a model. Its buttons filter by state. */
 export class SummaryView {
   element;
   #model;
   #now;
   #state = h("div", { class: "parent-state" });
+  #stateError = h("p", { class: "small quiet" });
   #stateKey = "";
   #bar = h("div", { class: "progress", role: "progressbar", "aria-label": "Settled tasks" });
   #counts = h("div", { class: "row counts", role: "group", "aria-label": "Filter by state" });
@@ -42,16 +42,18 @@ export class SummaryView {
    * @param {object} options
    * @param {import("./frame_loop.js").FrameLoop} options.loop
    * @param {AbortSignal} options.signal
+   * @param {HTMLElement} options.actions on the parent as a whole
    * @param {() => number} [options.now] milliseconds on a monotonic clock
    */
-  constructor(model, { loop, signal, now = () => performance.now() }) {
+  constructor(model, { loop, signal, actions, now = () => performance.now() }) {
     this.#model = model;
     this.#now = now;
     this.#createParts();
     this.element = h(
       "section",
       { class: "panel", "aria-label": "Summary" },
-      this.#state,
+      h("div", { class: "row spread" }, this.#state, actions),
+      this.#stateError,
       this.#bar,
       this.#counts,
       this.#estimate,
@@ -76,7 +78,7 @@ export class SummaryView {
     });
   }
 
-  /** Returns the share of settled tasks in percent, rounded down so that 100 means all; NaN without tasks. */
+  /** Return the share of settled tasks in percent, rounded down so that 100 means all; NaN without tasks. */
   get percent() {
     let total = 0;
     let settled = 0;
@@ -87,7 +89,7 @@ export class SummaryView {
     return Math.floor((100 * settled) / total);
   }
 
-  /** Updates what changes with time. */
+  /** Update what changes with time. */
   tick() {
     const { store, freshness } = this.#model;
     const progress = progressOf(store.counts, store.tasks, freshness.serverNow());
@@ -96,17 +98,14 @@ export class SummaryView {
   }
 
   /**
-   * Shows why the state of the parent cannot be read, until it is known.
+   * Show why the state of the parent cannot be read, if so.
    *
    * @param {any} error or null
    */
   setStatusError(error) {
-    if (this.#model.store.parent === null && error !== null) {
-      const text = `The state itself cannot be read: ${describeError(error).message}`;
-      if (this.#state.textContent !== text) {
-        this.#state.replaceChildren(h("p", { class: "small quiet" }, text));
-      }
-    }
+    const isKnown = this.#model.store.parent !== null;
+    const effect = isKnown ? "This state may be out of date, as it cannot be read" : "The state itself cannot be read";
+    setText(this.#stateError, error === null ? "" : `${effect}: ${describeError(error).message}`);
   }
 
   #createParts() {

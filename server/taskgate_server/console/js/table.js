@@ -1,12 +1,12 @@
 /** The tasks as a table with sorting, for keyboard and screen readers, too. */
 
 import { endOf, runTime, stateText, titleOf } from "./describe.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
-import { sortNames } from "./sorting.js";
+import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
-import { VirtualRows, markActive, setText } from "./virtual_rows.js";
+import { VirtualRows, markActive } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 /** @typedef {import("./task_record.js").Task} Task */
@@ -64,6 +64,7 @@ export class TaskTable {
     "aria-multiselectable": "true",
     "aria-colcount": COLUMNS.length + 1,
   });
+  #sorter = new TaskSorter();
   /** @type {Sort} */
   #sort;
   /** @type {string[]} */
@@ -103,7 +104,7 @@ export class TaskTable {
     loop.add(() => this.#paint());
   }
 
-  /** Updates what changes with time, and the order: rows that move more often cannot be read. */
+  /** Update what changes with time, and the order: rows that move more often cannot be read. */
   tick() {
     if (this.#sort.column !== "") {
       this.#isOrderStale = true;
@@ -159,7 +160,7 @@ export class TaskTable {
     }
     if (this.#isOrderStale) {
       this.#isOrderStale = false;
-      this.#names = sortNames(this.#model, this.#model.visibleNames(), this.#sort);
+      this.#names = this.#sorter.sort(this.#model, this.#model.visibleNames(), this.#sort);
       this.#rows.setCount(this.#names.length);
       this.#scroller.setAttribute("aria-rowcount", String(this.#names.length + 1));
     }
@@ -195,7 +196,7 @@ export class TaskTable {
   }
 
   /**
-   * Sorts by a column, then in the other direction, then not.
+   * Sort by a column, then in the other direction, then not.
    *
    * @param {string} column
    */

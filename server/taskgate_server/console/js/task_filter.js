@@ -1,4 +1,4 @@
-/** The filter expression of a parent page. The server evaluates it: this is the ListTasks grammar, see docs/filters.md. */
+/** The filter expression of a parent page, in the grammar of docs/filters.md. The server evaluates it. */
 
 import { unary as connectUnary } from "./connect.js";
 
@@ -14,7 +14,7 @@ const MAX_AGE = "10s";
  */
 
 /**
- * Returns the names of the tasks that match. Page by page, because an expression may match only few of AWS's pages.
+ * Return the names of the tasks that match. Page by page, because an expression may match only few of AWS's pages.
  *
  * @param {string} parent
  * @param {string} filter
@@ -43,7 +43,18 @@ export async function matchTasks(parent, filter, { signal, target, onPage, unary
 }
 
 /**
- * Returns the fault of a filter that the server has rejected: its message and its column from 1; null if the error is
+ * Return the filter for the tasks in some states that match another filter.
+ *
+ * @param {Set<string>} states values of TaskState; empty for all
+ * @param {string} filter empty for all
+ */
+export function filterWithStates(states, filter) {
+  const ofStates = [...states].map((each) => `state = ${each.replace("TASK_STATE_", "")}`).join(" OR ");
+  return filter && ofStates ? `(${filter}) AND (${ofStates})` : filter || ofStates;
+}
+
+/**
+ * Return the fault of a filter that the server has rejected: its message and its column from 1; null if the error is
  * not about the filter.
  *
  * @param {any} error
@@ -61,7 +72,7 @@ export function filterFault(error) {
 }
 
 /**
- * Returns the part of a filter from a column on, to select it; columns count characters, not UTF-16 units.
+ * Return the part of a filter from a column on, to select it; columns count characters, not UTF-16 units.
  *
  * @param {string} filter
  * @param {number} column from 1

@@ -72,6 +72,7 @@ export function runTime(task, now) {
  */
 export function factsPart(task) {
   const { cpus, memoryGib, gpus, instanceType } = task.resources ?? {};
+  const name = h("span", { class: "mono one-line", title: task.name }, task.name);
   return facts([
     ["Created", time(task.createTime)],
     ["Started", time(task.startTime)],
@@ -91,12 +92,7 @@ export function factsPart(task) {
       ])),
     [
       "Name",
-      h(
-        "span",
-        { class: "with-copy" },
-        h("span", { class: "mono one-line", title: task.name }, task.name),
-        copyButton(task.name, { what: "the resource name" }),
-      ),
+      h("span", { class: "with-copy" }, name, copyButton(name, "the resource name")),
     ],
   ]);
 }
@@ -230,8 +226,9 @@ export function attemptsPart(attempts, onLog) {
 function logControl(attempt, onLog) {
   if (attempt.isCurrent) return h("span", { class: "quiet" }, "this task");
   const label = `Log of attempt ${attempt.number}`;
-  if (attempt.name && attempt.nativeState && attempt.name.startsWith("omics/")) {
-    return h("a", { href: hrefOf({ kind: "task", name: attempt.name }), "aria-label": `Task of attempt ${attempt.number}` }, "Open");
+  if (attempt.name) {
+    const to = hrefOf({ kind: "task", name: attempt.name });
+    return h("a", { href: to, "aria-label": `Task of attempt ${attempt.number}` }, "Open");
   }
   return h(
     "button",

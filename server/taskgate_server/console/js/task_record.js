@@ -24,7 +24,7 @@ import { stateInfo } from "./states.js";
  */
 
 /**
- * Returns a task in proto3 JSON as a record. All records have the same properties in the same order, which keeps
+ * Return a task in proto3 JSON as a record. All records have the same properties in the same order, which keeps
  * access to 10,000 of them fast.
  *
  * @param {any} json a taskgate.v1.Task
@@ -49,7 +49,7 @@ export function toTask(json) {
 }
 
 /**
- * Returns whether two records of a task look the same. The time of observation does not count.
+ * Return whether two records of a task look the same. The time of observation does not count.
  *
  * @param {Task} one
  * @param {Task} other
@@ -71,16 +71,16 @@ export function looksSame(one, other) {
 }
 
 /**
- * Returns a value of TaskState. A newer server may have others: as numbers or as names.
+ * Return a value of TaskState. A newer server may have others: as numbers or as names.
  *
  * @param {unknown} value
  */
-export function toState(value) {
+function toState(value) {
   return stateInfo(typeof value === "string" ? value : undefined).state;
 }
 
 /**
- * Returns a google.protobuf.Timestamp as milliseconds since 1970; NaN if it is absent.
+ * Return a google.protobuf.Timestamp as milliseconds since 1970; NaN if it is absent.
  *
  * @param {unknown} value
  */
@@ -89,7 +89,7 @@ export function toTime(value) {
 }
 
 /**
- * Returns a google.protobuf.Duration, such as "1.5s", in milliseconds; NaN if it is absent.
+ * Return a google.protobuf.Duration, such as "1.5s", in milliseconds; NaN if it is absent.
  *
  * @param {unknown} value
  */

@@ -4,6 +4,7 @@
 
 import { stream, unary } from "./connect.js";
 import { reconnecting } from "./reconnect.js";
+import { HEARTBEAT_SECONDS } from "./silence.js";
 
 const SERVICE = "taskgate.v1.TaskService";
 
@@ -42,7 +43,12 @@ export async function watchTask(name, { signal, onTask, onGone, onStatus, onChec
   let isGone = false;
   const open = (/** @type {AbortSignal} */ connection) => {
     if (isGone) return null;
-    const request = { names: [name], view: "TASK_VIEW_FULL", ...(resumeToken && { resumeToken }) };
+    const request = {
+      names: [name],
+      view: "TASK_VIEW_FULL",
+      heartbeatInterval: `${HEARTBEAT_SECONDS}s`,
+      ...(resumeToken && { resumeToken }),
+    };
     return stream(`${SERVICE}/WatchTasks`, request, { signal: connection });
   };
   for await (const event of reconnecting(open, { signal, onStatus })) {

@@ -1,13 +1,13 @@
 /** The timeline: when each task ran, in which state it ended, how often it was retried, and on what. */
 
 import { describe, endOf, titleWithStep } from "./describe.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import * as format from "./quantities.js";
 import { ListKeys } from "./list_keys.js";
-import { sortNames } from "./sorting.js";
+import { TaskSorter } from "./sorting.js";
 import { stateInfo, stateMark } from "./states.js";
 import { TimeScale } from "./timeline_scale.js";
-import { VirtualRows, markActive, setText } from "./virtual_rows.js";
+import { VirtualRows, markActive } from "./virtual_rows.js";
 
 /** @typedef {import("./parent_model.js").ParentModel} ParentModel */
 /** @typedef {import("./task_record.js").Task} Task */
@@ -25,6 +25,7 @@ export class Timeline {
   #rows;
   #keys;
   #open;
+  #sorter = new TaskSorter();
   #scale = new TimeScale();
   #axis = h("div", { class: "timeline-axis", "aria-hidden": "true" });
   #span = h("p", { class: "small quiet numeric", role: "status" });
@@ -70,7 +71,7 @@ export class Timeline {
     loop.add(() => this.#paint());
   }
 
-  /** Moves the end of running tasks, and the order. */
+  /** Move the end of running tasks, and the order. */
   tick() {
     this.show();
   }
@@ -156,7 +157,11 @@ export class Timeline {
     return actions[event.key];
   }
 
-  /** Zooms around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls. @param {WheelEvent} event */
+  /**
+   * Zoom around the pointer while Ctrl is pressed, as browsers do; without it the list scrolls.
+   *
+   * @param {WheelEvent} event
+   */
   #wheel(event) {
     if (event.ctrlKey) {
       event.preventDefault();
@@ -184,7 +189,7 @@ export class Timeline {
     const now = this.#model.freshness.serverNow();
     if (this.#isOrderStale) {
       this.#isOrderStale = false;
-      this.#names = sortNames(this.#model, this.#model.visibleNames(), BY_START);
+      this.#names = this.#sorter.sort(this.#model, this.#model.visibleNames(), BY_START);
       this.#rows.setCount(this.#names.length);
       this.#setDomain(now);
     }
@@ -227,8 +232,8 @@ export class Timeline {
       ),
     );
     const shown = this.#scale.isZoomed ? "Shows" : "Everything:";
-    const times2 = `${format.time(from, now)} to ${format.time(to, now)}`;
-    setText(this.#span, this.#names.length > 0 ? `${shown} ${times2}` : "");
+    const span = `${format.time(from, now)} to ${format.time(to, now)}`;
+    setText(this.#span, this.#names.length > 0 ? `${shown} ${span}` : "");
   }
 
   #createRow() {
@@ -295,7 +300,6 @@ export class Timeline {
     const time = format.duration(end - task.startTime);
     setText(note, [time, retries, task.instance].filter(Boolean).join(" · "));
     const isAtEnd = to > 0.7;
-    note.classList.toggle("inside", isAtEnd);
     note.style.left = isAtEnd ? "auto" : `calc(${to * 100}% + 6px)`;
     note.style.right = isAtEnd ? `calc(${(1 - from) * 100}% + 6px)` : "auto";
   }

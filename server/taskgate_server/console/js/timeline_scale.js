@@ -41,7 +41,7 @@ export class TimeScale {
   }
 
   /**
-   * Returns the place of a time, as a share of the width; outside of 0 to 1 it does not show.
+   * Return the place of a time, as a share of the width; outside of 0 to 1 it does not show.
    *
    * @param {number} time
    */
@@ -50,7 +50,7 @@ export class TimeScale {
   }
 
   /**
-   * Zooms in or out.
+   * Zoom in or out.
    *
    * @param {number} factor below 1 shows a shorter time
    * @param {number} [centre] the place that stays, as a share of the width
@@ -67,7 +67,7 @@ export class TimeScale {
   }
 
   /**
-   * Moves what shows.
+   * Move what shows.
    *
    * @param {number} share of the width
    */
@@ -83,7 +83,7 @@ export class TimeScale {
   }
 
   /**
-   * Returns the times to label for a width in pixels.
+   * Return the times to label for a width in pixels.
    *
    * @param {number} width
    * @param {number} [offset] of the time zone from UTC in milliseconds, so that days start at midnight

@@ -90,6 +90,7 @@ function tokenButton() {
   const button = h("button", { type: "button", class: "plain", onclick: askForToken });
   const show = () => {
     button.textContent = session.token ? "Signed in" : "Sign in";
+    button.title = session.token ? "Change or remove the token" : "";
   };
   session.addEventListener("token", show);
   show();

@@ -15,7 +15,7 @@ import { VIEWS } from "./page_query.js";
 /** @type {Record<View, string>} */
 const LABELS = { grid: "Grid", timeline: "Timeline", table: "Table" };
 
-/** Shows one of the views. Only that one draws and updates. */
+/** The views with their tabs. Only the view that shows draws and updates. */
 export class ViewTabs {
   list = h("div", { class: "tabs", role: "tablist", "aria-label": "View" });
   /** @type {HTMLElement[]} */
@@ -65,6 +65,11 @@ export class ViewTabs {
     this.#views[this.#shown].tick();
   }
 
+  /** Move the focus to the tab of the view that shows. */
+  focus() {
+    this.#tabs.get(this.#shown)?.focus();
+  }
+
   /** @param {View} view */
   #show(view) {
     if (view !== this.#shown) {
@@ -81,7 +86,7 @@ export class ViewTabs {
     if (view) {
       event.preventDefault();
       this.#show(view);
-      this.#tabs.get(view)?.focus();
+      this.focus();
     }
   }
 

@@ -52,13 +52,13 @@ export class VirtualRows {
     this.#isStale = true;
   }
 
-  /** Fills all rows that show in the next `paint`. */
+  /** Fill all rows that show in the next `paint`. */
   invalidate() {
     this.#isStale = true;
   }
 
   /**
-   * Fills the rows for which a condition holds in the next `paint`. Returns whether there are any.
+   * Fill the rows for which a condition holds in the next `paint`. Return whether there are any.
    *
    * @param {(index: number) => boolean} condition
    */
@@ -71,13 +71,13 @@ export class VirtualRows {
     return this.#stale.size > 0;
   }
 
-  /** Returns the number of rows that fit. */
+  /** Return the number of rows that fit. */
   get pageSize() {
     return Math.max(1, Math.floor(this.#scroller.clientHeight / this.#rowHeight) - 2);
   }
 
   /**
-   * Scrolls a row into view.
+   * Scroll a row into view.
    *
    * @param {number} index
    */
@@ -137,19 +137,7 @@ export class VirtualRows {
 }
 
 /**
- * Sets the text of an element if it differs, since each change costs a layout.
- *
- * @param {HTMLElement} element
- * @param {string} text
- */
-export function setText(element, text) {
-  if (element.textContent !== text) {
-    element.textContent = text;
-  }
-}
-
-/**
- * Marks for assistive technology which of the rows that show has the focus of the list.
+ * Mark for assistive technology which of the rows that show has the focus of the list.
  *
  * @param {HTMLElement} scroller
  */

@@ -2,7 +2,9 @@
 
 import { stream as connectStream } from "./connect.js";
 import { Reconnects, SERVER_STOPPING } from "./reconnects.js";
+import { HEARTBEAT_SECONDS, SilenceTimer, StreamBroken } from "./silence.js";
 import { toMilliseconds, toTime } from "./task_record.js";
+import { wait } from "./wait.js";
 
 /** @typedef {import("./store.js").TaskStore} TaskStore */
 /** @typedef {import("./freshness.js").Freshness} Freshness */
@@ -25,32 +27,16 @@ import { toMilliseconds, toTime } from "./task_record.js";
  * @property {() => Promise<void>} nextTurn lets frames and input be handled
  */
 
-export const METHOD = "taskgate.v1.TaskService/WatchTasks";
-export const HEARTBEAT_SECONDS = 5;
-/** After so many missed heartbeats a connection counts as dead. */
-const MAX_MISSED_HEARTBEATS = 3;
-const SILENCE_MS = MAX_MISSED_HEARTBEATS * HEARTBEAT_SECONDS * 1000;
+const METHOD = "taskgate.v1.TaskService/WatchTasks";
 /** Work without a pause: a frame lasts 16 ms, and drawing needs most of it. */
 const SLICE_MS = 5;
 
 /** @type {Timing} */
-export const REAL_TIMING = {
+const REAL_TIMING = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   random: () => Math.random(),
-  sleep: (milliseconds, signal) =>
-    new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, milliseconds);
-      signal.addEventListener("abort", done);
-      if (signal.aborted) {
-        done();
-      }
-    }),
+  sleep: wait,
   nextTurn: () =>
     new Promise((resolve) => {
       // Browsers slow down the timers of hidden pages to one per second, which would fall behind the stream.
@@ -88,7 +74,7 @@ export class WatchSession {
     this.#freshness = freshness;
   }
 
-  /** Returns the request for the next call. */
+  /** Return the request for the next call. */
   request() {
     this.#inSnapshot = false;
     this.endReason = "";
@@ -101,11 +87,11 @@ export class WatchSession {
   }
 
   /**
-   * Applies a WatchTasksResponse. A resume token within a snapshot is valid only for a client that has all of the
+   * Apply a WatchTasksResponse. A resume token within a snapshot is valid only for a client that has all of the
    * snapshot so far, so the token from before stays until the snapshot is complete.
    *
    * @param {any} response
-   * @throws {WatchBroken} the server is shutting down; call again
+   * @throws {StreamBroken} the server is shutting down; call again
    */
   take(response) {
     if (response.taskChange) {
@@ -135,7 +121,7 @@ export class WatchSession {
   /** @param {any} end */
   #end(end) {
     if (end.reason === "WATCH_END_REASON_SERVER_STOPPING") {
-      throw new WatchBroken("the server is shutting down", SERVER_STOPPING);
+      throw new StreamBroken("The server is shutting down.", SERVER_STOPPING);
     }
     this.endReason = end.reason ?? "WATCH_END_REASON_UNSPECIFIED";
     if (end.reason === "WATCH_END_REASON_GONE") {
@@ -144,22 +130,8 @@ export class WatchSession {
   }
 }
 
-/** A call that ended although the watch did not. */
-export class WatchBroken extends Error {
-  code = "unavailable";
-
-  /**
-   * @param {string} message
-   * @param {string} reason
-   */
-  constructor(message, reason = "") {
-    super(message);
-    this.reason = reason;
-  }
-}
-
 /**
- * Follows the tasks of a parent until the signal is aborted, the server ends the watch, or an error is final.
+ * Follow the tasks of a parent until the signal is aborted, the server ends the watch, or an error is final.
  *
  * @param {string} parent
  * @param {TaskStore} store
@@ -209,7 +181,7 @@ export async function watch(parent, store, options) {
 }
 
 /**
- * Makes one call. Returns null if the server has ended the watch, otherwise why the call ended.
+ * Make one call. Returns null if the server has ended the watch, otherwise why the call ended.
  *
  * @param {WatchSession} session
  * @param {{signal: AbortSignal, target?: string, timing: Timing, stream?: typeof connectStream}} options
@@ -234,55 +206,11 @@ async function follow(session, { signal, target, timing, stream = connectStream 
         sliceStart = timing.monotonic();
       }
     }
-    return silence.error ?? new WatchBroken("the stream ended before the watch did");
+    return silence.error ?? new StreamBroken("The stream ended before the watch did.");
   } catch (error) {
     return silence.error ?? error;
   } finally {
     silence.stop();
     call.abort();
-  }
-}
-
-/** Aborts a call that has had no message for too long. Messages are frequent, so they do not restart a timer. */
-class SilenceTimer {
-  /** @type {WatchBroken | null} */
-  error = null;
-  #timing;
-  #call;
-  #lastMessage;
-  #stopped = new AbortController();
-
-  /**
-   * @param {Timing} timing
-   * @param {AbortController} call
-   */
-  constructor(timing, call) {
-    this.#timing = timing;
-    this.#call = call;
-    this.#lastMessage = timing.monotonic();
-    void this.#run();
-  }
-
-  reset() {
-    this.#lastMessage = this.#timing.monotonic();
-  }
-
-  stop() {
-    this.#stopped.abort();
-  }
-
-  async #run() {
-    for (;;) {
-      const left = this.#lastMessage + SILENCE_MS - this.#timing.monotonic();
-      if (left <= 0) {
-        this.error = new WatchBroken(`no message from the server for ${SILENCE_MS / 1000} s`);
-        this.#call.abort();
-        return;
-      }
-      await this.#timing.sleep(left, this.#stopped.signal);
-      if (this.#stopped.signal.aborted) {
-        return;
-      }
-    }
   }
 }

@@ -5,9 +5,9 @@
  * their tabs, so that streams of hidden tabs would block every call of the others. Resuming costs no AWS call while the
  * server has the changes since.
  */
-const HIDDEN_MS = 20_000;
+export const HIDDEN_MS = 20_000;
 
-/** Calls back when a page has been hidden for a while, and when it shows again. */
+/** A listener that calls back when a page has been hidden for a while, and when it shows again. */
 export class WatchPause {
   #onPause;
   #onResume;
@@ -28,7 +28,7 @@ export class WatchPause {
     this.#onPause = onPause;
     this.#onResume = onResume;
     this.#setTimer = (/** @type {() => void} */ callback) => setTimer(callback, HIDDEN_MS);
-    this.#clearTimer = (/** @type {any} */ timer) => clearTimer(timer); // browsers insist on its `this`
+    this.#clearTimer = (/** @type {any} */ timer) => clearTimer(timer); // browsers require its `this`
   }
 
   /**

@@ -1,16 +1,19 @@
 /** The page of a parent (a job, a step or a run): all of its tasks, live. */
 
-import { actionBar } from "../actions.js";
+import { ActionBar } from "../actions.js";
 import { ConnectionView } from "../connection_view.js";
 import { crumbs } from "../crumbs.js";
-import { h } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { FilterView } from "../filter_view.js";
 import { FrameLoop } from "../frame_loop.js";
 import { Freshness } from "../freshness.js";
 import { TaskGrid } from "../grid.js";
 import { readQuery, writeQuery } from "../page_query.js";
+import { parentActions, parentSubject } from "../parent_actions.js";
 import { ParentModel } from "../parent_model.js";
 import { ParentStatusReader } from "../parent_status.js";
+import { parseName } from "../names.js";
+import { ENDED } from "../progress.js";
 import * as format from "../quantities.js";
 import { href, replaceQuery, setTitle } from "../router.js";
 import { SelectionView } from "../selection_view.js";
@@ -21,7 +24,6 @@ import { SummaryView } from "../summary_view.js";
 import { TaskTable } from "../table.js";
 import { Timeline } from "../timeline.js";
 import { ViewTabs } from "../view_tabs.js";
-import { setText } from "../virtual_rows.js";
 import { WatchPause } from "../watch_pause.js";
 import { WatchSession, watch } from "../watch.js";
 
@@ -35,7 +37,7 @@ export function page(root, { name, query }, { signal }) {
   new ParentPage(root, name, query, signal).start();
 }
 
-/** Connects the parts of the page. */
+/** The parts of the page, and what connects them. */
 class ParentPage {
   #signal;
   #target = session.target || undefined;
@@ -51,7 +53,11 @@ class ParentPage {
   #status;
   #title;
   #session;
-  #actions = h("div");
+  #selection;
+  /** Of the parent as a whole. */
+  #actions = h("div", { class: "parent-actions" });
+  /** @type {ActionBar | undefined} */
+  #actionBar;
   #watching = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #addressTimer;
@@ -78,7 +84,12 @@ class ParentPage {
       onRestart: () => void this.#watch(),
     });
     this.#status = new ParentStatusReader(model, { signal, target });
-    this.#summary = new SummaryView(model, { loop, signal });
+    this.#summary = new SummaryView(model, { loop, signal, actions: this.#actions });
+    this.#selection = new SelectionView(model, {
+      signal,
+      onDone: () => this.#status.request(),
+      passFocus: () => this.#tabs.focus(),
+    });
     this.#filter = new FilterView(model, { signal, target, onChange: () => this.#addressChanged() });
     this.#tabs = new ViewTabs(this.#views(), {
       shown: this.#query.view,
@@ -138,10 +149,6 @@ class ParentPage {
 
   /** @param {HTMLElement} root */
   #buildPage(root) {
-    const selection = new SelectionView(this.#model, {
-      signal: this.#signal,
-      actions: this.#actions,
-    });
     root.replaceChildren(
       crumbs(this.#model.parent),
       h("header", { class: "page-header" }, this.#title, this.#connection.badge),
@@ -151,27 +158,39 @@ class ParentPage {
         "section",
         { class: "panel", "aria-label": "Tasks" },
         h("div", { class: "row spread" }, this.#tabs.list, this.#filter.element),
-        selection.element,
+        this.#selection.element,
         ...this.#tabs.panels,
       ),
     );
   }
 
-  /** Offers the actions that the AWS service supports for single tasks. */
+  /** Offer the actions that the AWS service supports, for tasks and for the parent as a whole. */
   async #showActions() {
-    const service = this.#model.parent.split("/")[0];
+    const { parent } = this.#model;
     try {
       const { awsServices = [] } = await serverInfo();
-      const { title = "", taskMethods: methods = [] } = awsServices.find(({ name }) => name === service) ?? {};
-      const bar = actionBar(() => [...this.#model.selected], {
-        methods,
+      const service = awsServices.find(({ name }) => name === parent.split("/")[0]);
+      if (service === undefined || this.#signal.aborted) {
+        return;
+      }
+      this.#selection.setService(service.title, service.taskMethods ?? []);
+      const kind = parseName(parent)?.kind ?? "";
+      this.#actionBar = new ActionBar(parentActions(parent), () => parentSubject(parent, service.grpcService), {
+        label: `Whole ${kind}`,
+        noun: kind,
+        unavailable: ({ verb }) => (verb !== "retry" && this.#hasEnded() ? `The ${kind} has ended` : ""),
         onDone: () => this.#status.request(),
       });
-      const none = h("span", { class: "small quiet" }, `${title} cannot cancel, retry or suspend single tasks.`);
-      this.#actions.replaceChildren(bar.childElementCount > 0 ? bar : none);
+      this.#actions.replaceChildren(this.#actionBar.element);
     } catch {
-      // The watch shows why the server cannot be reached.
+      // The watch shows why the server cannot be reached, and tries this again when it is live.
     }
+  }
+
+  /** Return whether the parent has ended, with all of its tasks. A job that has failed may have suspended tasks. */
+  #hasEnded() {
+    const { parent, counts } = this.#store;
+    return parent?.parentStatus?.ended === true && [...counts.keys()].every((state) => ENDED.has(state));
   }
 
   #pauseWatch() {
@@ -187,9 +206,24 @@ class ParentPage {
       signal: AbortSignal.any([this.#signal, this.#watching.signal]),
       freshness: this.#freshness,
       target: this.#target,
-      onStatus: (status) => this.#connection.setStatus(status),
+      onStatus: (status) => {
+        this.#connection.setStatus(status);
+        if (status.state === "live") {
+          this.#readAgain();
+        }
+      },
       onWaiting: (wake) => this.#connection.setWake(wake),
     });
+  }
+
+  /** Read what could not be read before the server was reached. */
+  #readAgain() {
+    if (!this.#actionBar) {
+      void this.#showActions();
+    }
+    if (this.#status.error !== null) {
+      this.#status.request();
+    }
   }
 
   /** Everything that changes with time, without a change of tasks. */
@@ -198,6 +232,8 @@ class ParentPage {
     this.#summary.tick();
     this.#summary.setStatusError(this.#status.error);
     this.#tabs.tick();
+    this.#selection.tick();
+    this.#actionBar?.update();
     if (!document.hidden) {
       this.#status.tick();
     }

@@ -2,16 +2,17 @@
  * The start page: find something, browse, and see whether the server and AWS are ready.
  */
 
-import { browse, levelOf } from "../browse.js";
+import { levelOf } from "../browse.js";
+import { showContents } from "../container_list.js";
 import { crumbs } from "../crumbs.js";
 import { fill, h, refresh } from "../dom.js";
 import { errorNotice } from "../errors.js";
 import { findForm } from "../find.js";
-import { wait } from "../reconnect.js";
 import { href, setTitle } from "../router.js";
 import { serverInfo } from "../server_info.js";
 import { quotaTable, serviceState, targetsPanel } from "../services.js";
 import { session } from "../session.js";
+import { wait } from "../wait.js";
 
 /** @typedef {import("../server_info.js").ServerInfo} ServerInfo */
 /** @typedef {import("../server_info.js").AwsService} AwsService */
@@ -83,7 +84,7 @@ async function showContainer(root, container, signal) {
     const services = (await serverInfo()).awsServices ?? [];
     const service = services.find((each) => each.name === container.split("/")[0]);
     if (!service) throw new Error(`This server does not serve "${container}".`);
-    if (!signal.aborted) browse(contents, container, service.grpcService, signal);
+    if (!signal.aborted) showContents(contents, container, service.grpcService, signal);
   } catch (error) {
     if (!signal.aborted) fill(contents, errorNotice(error, { title: "This cannot be listed" }));
   }
@@ -120,7 +121,7 @@ function servicePanel(service, signal) {
   const level = levelOf(service.name);
   const id = `service-${service.name}`;
   const contents = h("div", { class: "stack" });
-  if (level) browse(contents, service.name, service.grpcService, signal);
+  if (level) showContents(contents, service.name, service.grpcService, signal);
   else fill(contents, h("p", { class: "quiet small" }, "Find its tasks by name."));
   return h(
     "section",

@@ -2,19 +2,20 @@
  * The page of one task: its state and why, live; attempts, log, parameters and AWS's own message.
  */
 
-import { actionBar } from "../actions.js";
+import { ActionBar } from "../actions.js";
 import { announce } from "../announce.js";
 import { readAttempts } from "../attempts.js";
 import { crumbs } from "../crumbs.js";
 import { fill, h, refresh } from "../dom.js";
 import { errorNotice } from "../errors.js";
-import { duration } from "../format.js";
+import { timeOfDay } from "../format.js";
 import { logView } from "../log_view.js";
 import { parseName, shortId } from "../names.js";
 import { setTitle } from "../router.js";
 import { Reveal } from "../sensitive.js";
 import { serverInfo } from "../server_info.js";
 import { stateInfo } from "../states.js";
+import { taskActions, tasksSubject } from "../task_actions.js";
 import {
   attemptsPart,
   commandsPart,
@@ -85,7 +86,7 @@ class TaskPage {
     this.#reveal.addEventListener("change", () => this.#showTask());
     const timer = setInterval(() => this.#tick(), TICK_MS);
     this.signal.addEventListener("abort", () => clearInterval(timer));
-    this.#showActions(parsed.service);
+    this.#showActions();
     try {
       await watchTask(this.name, {
         signal: this.signal,
@@ -169,7 +170,8 @@ class TaskPage {
     const seconds = (Date.now() - this.#checkedAt) / 1000;
     this.#live.toggleAttribute("data-stale", seconds > STALE_SECONDS);
     if (this.#live.dataset["state"] !== "live") return;
-    const text = seconds > STALE_SECONDS ? `Not checked for ${duration(seconds)}` : "Live";
+    // Screen readers announce each change of this text, so it does not count the seconds.
+    const text = seconds > STALE_SECONDS ? `Not checked since ${timeOfDay(this.#checkedAt)}` : "Live";
     if (this.#live.textContent !== text) this.#live.textContent = text;
   }
 
@@ -183,6 +185,7 @@ class TaskPage {
     if (state === "live") {
       this.#live.textContent = "Live";
       fill(this.#notices);
+      if (!this.#actions.hasChildNodes()) this.#showActions();
     } else if (state === "paused") {
       this.#live.textContent = "Paused while this tab is hidden";
     } else {
@@ -206,17 +209,15 @@ class TaskPage {
     );
   }
 
-  /** @param {string} serviceName */
-  async #showActions(serviceName) {
+  async #showActions() {
     try {
-      const service = await this.#service(serviceName);
+      const service = await this.#service();
       if (this.signal.aborted || !service) return;
-      const bar = actionBar([this.name], { methods: service.taskMethods ?? [] });
-      const hasActions = bar.childElementCount > 0;
+      const actions = taskActions(service.taskMethods ?? []);
       fill(
         this.#actions,
-        hasActions
-          ? bar
+        actions.length > 0
+          ? new ActionBar(actions, () => tasksSubject([this.name]), { label: "Actions" }).element
           : h(
               "p",
               { class: "small quiet" },
@@ -224,7 +225,7 @@ class TaskPage {
             ),
       );
     } catch {
-      // The task itself shows the error.
+      // The task itself shows the error, and tries this again when it is live.
     }
   }
 
@@ -234,7 +235,7 @@ class TaskPage {
     if (key === this.#attemptsKey) return;
     this.#attemptsKey = key;
     try {
-      const service = await this.#service(task.name.split("/")[0] ?? "");
+      const service = await this.#service();
       const attempts = await readAttempts(task, service?.grpcService ?? "", this.signal);
       if (this.signal.aborted) return;
       this.attemptsPanel.hidden = attempts.length === 0;
@@ -253,12 +254,10 @@ class TaskPage {
     announce(`The log of attempt ${attempt}`);
   }
 
-  /**
-   * @param {string} name
-   * @returns {Promise<AwsService | undefined>}
-   */
-  async #service(name) {
-    return (await serverInfo()).awsServices?.find((each) => each.name === name);
+  /** @returns {Promise<AwsService | undefined>} the AWS service of the task */
+  async #service() {
+    const service = this.name.split("/")[0];
+    return (await serverInfo()).awsServices?.find((each) => each.name === service);
   }
 
   #taskTitle() {
