@@ -35,7 +35,7 @@ ROUNDS = 3
 NOTICED = (
     ATTACKS if os.environ.get("ATTACKS") == "all" else ("long name", "names to read", "long token")
 )
-"""Attacks of which others are asked what they notice; `make attack` sends all."""
+"""Attacks whose effect on other callers is measured; `make attack` sends all."""
 HELD = 300
 """Connections whose bodies do not end."""
 HELD_BYTES = 300 * 1024

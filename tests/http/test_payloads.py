@@ -70,7 +70,7 @@ def joined(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]
     return [each for each in messages if each], payload
 
 
-def told(request: RecordedRequest) -> tuple[object, ...]:
+def sent_to_aws(request: RecordedRequest) -> tuple[object, ...]:
     return request.method, request.raw_path, request.query, request.body
 
 
@@ -84,5 +84,5 @@ def test_json_streams_what_grpc_streams(
     expected = joined(over_grpc(grpc_channel, operation))
     by_grpc = aws.requests[-1]
     assert joined(over_http(http, operation)) == expected
-    assert told(aws.requests[-1]) == told(by_grpc)
+    assert sent_to_aws(aws.requests[-1]) == sent_to_aws(by_grpc)
     assert (by_grpc.body if is_upload else expected[1]) == PAYLOAD
