@@ -9,6 +9,8 @@ ARG BASE_IMAGE=python:3.11-slim
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/taskgate
+# pip would write bytecode of what it imports from the server's environment, which contains the time of the build.
+ENV PYTHONDONTWRITEBYTECODE=1
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_VIRTUALENV=1
 # This layer changes only with the pins. requirements.txt includes those of the emulator, which add 83 MB.
 ARG PINS=requirements-server.txt

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.image
 
 LARGEST_MEGABYTES = 120.0
 OURS = "opt/taskgate/"
+UNCHECKED_HASH = 1
+"""Of bytecode that is loaded without a look at its source: https://peps.python.org/pep-0552/"""
 MOUNTED_OVER = {"etc/hostname", "etc/hosts", "etc/resolv.conf"}
 """Empty files that a build leaves as places to mount to."""
 BUILD_TOOLS = re.compile(
@@ -67,6 +69,18 @@ def test_two_builds_have_the_same_digest(engine: Engine, images: Images) -> None
     first, second = engine.inspect(images.server), engine.inspect(images.again)
     assert first["Digest"] == second["Digest"]
     assert first["Id"] == second["Id"]
+
+
+def test_bytecode_does_not_depend_on_times(files: Files) -> None:
+    """Bytecode with the time of its source differs from build to build, and is not loaded."""
+    compiled = [path for path in files.image_has - files.base_has if path.endswith(".pyc")]
+    assert len(compiled) > 1000
+    assert [path for path in compiled if pyc_flags(files.image / path) != UNCHECKED_HASH] == []
+
+
+def pyc_flags(path: Path) -> int:
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8)[4:], "little")
 
 
 def test_the_images_are_small(engine: Engine, images: Images, figures: list[str]) -> None:
