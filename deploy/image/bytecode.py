@@ -78,10 +78,14 @@ def find_uncompiled() -> list[str]:
 
 
 def compile_all(sources: list[str]) -> None:
-    """Compile the sources in a process without random hashes, so that builds are reproducible."""
+    """Compile the sources in a process without random hashes, so that builds are reproducible.
+
+    That process must not write the bytecode of its own imports, which would depend on times.
+    """
     subprocess.run(
         [
             sys.executable,
+            "-B",
             "-m",
             "compileall",
             "-q",
