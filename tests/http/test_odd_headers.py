@@ -14,7 +14,7 @@ from tests.support.http_client import TASKS, request
 from tests.support.seeds import VOLUME, examples, seeded
 
 REQUESTS = examples(2000) * VOLUME
-GRPC_TYPES = ("application/grpc", "application/grpc+proto", "application/grpc; charset=utf-8")
+GRPC_TYPES = ("application/grpc", "application/grpc+proto", "Application/gRPC; charset=utf-8")
 
 VALUES = {
     "content-type": (

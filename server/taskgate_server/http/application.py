@@ -123,7 +123,8 @@ class HttpApplication:
 
 
 def _is_grpc(content_type: bytes) -> bool:
-    return content_type.startswith(GRPC) and not content_type.startswith(GRPC_WEB)
+    media_type = content_type.lower()  # RFC 9110, section 8.3.1
+    return media_type.startswith(GRPC) and not media_type.startswith(GRPC_WEB)
 
 
 async def _as_json_file(content: Awaitable[bytes]) -> StaticFile:
