@@ -20,9 +20,8 @@ MIN_CASES = 1300
 
 def test_every_case_passes() -> None:
     if not RUNNER.exists():
-        # With CI=true nothing is skipped.
         assert os.environ.get("CI") != "true", "go is missing: no conformance suite"
-        pytest.skip("needs Go, and make .venv-tools/conformance/stamp")
+        pytest.skip("needs Go, and make .venv-tools/conformance/stamp")  # with CI=true nothing is
     server = [sys.executable, "-m", "tests.http.conformance_server", str(FOLDER / "proto")]
     config = ["--mode", "server", "--conf", "tests/http/conformance.yaml"]
     load = ["--max-servers", "2", "--parallel", "4"]

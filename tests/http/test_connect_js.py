@@ -22,9 +22,8 @@ NOT_FOUND = 5
 def test_every_transport_reads_fails_and_watches(http: Address) -> None:
     node = shutil.which("node")
     if node is None or not (FOLDER / "node_modules").is_dir():
-        # With CI=true nothing is skipped.
         assert os.environ.get("CI") != "true", "make .venv-tools/connect/stamp installs them"
-        pytest.skip("needs node, and make .venv-tools/connect/stamp")
+        pytest.skip("needs node, and make .venv-tools/connect/stamp")  # with CI=true nothing is
     descriptors = str(files("taskgate") / "descriptors.binpb")
     done = subprocess.run(
         [node, "client.mjs", f"http://{http}", descriptors, RUNNING, ABSENT, ENDED_RUN],

@@ -33,9 +33,8 @@ def expected(command: str) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page(http: Address, command: str) -> None:
     if command.startswith("curl") and shutil.which("curl") is None:
-        # With CI=true nothing is skipped.
         assert os.environ.get("CI") != "true", "`.ci/packages test` installs curl"
-        pytest.skip("needs Debian's package curl")
+        pytest.skip("needs Debian's package curl")  # with CI=true nothing is
     run = command.replace("localhost:8080", str(http)).replace("curl ", "curl -sS ", 1)
     run = run.replace("buf curl -sS", f"{Path(sys.executable).with_name('buf')} curl")
     done = subprocess.run(
