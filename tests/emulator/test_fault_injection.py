@@ -127,6 +127,15 @@ def test_hang_and_latency(aws: Emulator) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("kind", ["hang", "latency"])
+def test_an_error_is_delayed_like_any_response(aws: Emulator, kind: str) -> None:
+    client = impatient(aws)
+    aws.faults.add(kind=kind, seconds=1, times=1)
+    with pytest.raises(ReadTimeoutError):
+        client.get_task(**{**TASK, "taskId": "task-" + "0" * 32 + "-0"})
+    client.close()
+
+
 def test_connection_is_reset(aws: Emulator, deadline: Any) -> None:
     aws.faults.add(kind="reset", times=1)
     with pytest.raises(HTTPClientError):

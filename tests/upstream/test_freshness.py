@@ -185,7 +185,7 @@ def test_reads_of_many_tasks_become_batches(aws: Emulator, shared: grpc.Channel)
     assert results == [n if n in there else "StatusCode.NOT_FOUND" for n in names * 2]
     calls = operations_since(aws, since)
     assert "BatchGetTask" in calls
-    assert len(calls) < 30
+    assert len(calls) < 20
 
 
 def test_the_client_sets_max_age(aws: Emulator) -> None:

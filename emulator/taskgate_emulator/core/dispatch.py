@@ -114,7 +114,7 @@ class Dispatcher:
                 operation,
                 self._account.clock(),
                 request.headers,
-                lambda: self._perform(route, request),
+                lambda: self._respond(route, request),
             )
         except AwsError as error:
             response = _to_response(error, operation)
@@ -166,6 +166,12 @@ class Dispatcher:
             return
         code, status = "MissingAuthenticationTokenException", HTTPStatus.FORBIDDEN
         raise AwsError(code, "Missing Authentication Token", status=status)
+
+    def _respond(self, route: Route, request: HttpRequest) -> HttpResponse:
+        try:
+            return self._perform(route, request)
+        except AwsError as error:  # a response, too, which faults delay or cut
+            return _to_response(error, route.operation)
 
     def _perform(self, route: Route, request: HttpRequest) -> HttpResponse:
         operation = route.operation

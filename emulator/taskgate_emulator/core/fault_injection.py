@@ -134,7 +134,8 @@ def _change(response: HttpResponse, operation: OperationModel, fault: Fault) -> 
         return replace(response, delivery=fault.kind, delay=fault.seconds)
     if fault.kind == "garbage":
         return replace(response, body=b"<html><body>this is no JSON</body></html>")
-    if not response.body or operation.output_shape is None:
+    is_error = response.status >= HTTPStatus.BAD_REQUEST
+    if is_error or not response.body or operation.output_shape is None:
         return response
     replace_value = _unknown_enum_value if fault.kind == "unknown_enum" else _unknown_union_member
     document = _replace_values(json.loads(response.body), operation.output_shape, replace_value)
