@@ -16,6 +16,7 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.seeds import ids as seed
 from taskgate_server.config import AwsSettings
 from tests.support.call_errors import error_of
+from tests.support.polling import becomes_true
 from tests.support.ports import refused_endpoint
 from tests.support.running_server import REGION, running_server, settings_for
 
@@ -95,8 +96,11 @@ def test_a_failing_service_is_not_called_and_reported_not_serving(aws: Emulator)
         assert reasons[-1] == "UPSTREAM_CIRCUIT_OPEN"
         # Callers of the other AWS service, and the server as a whole, are not concerned.
         assert client.is_serving()
-        ready = {each.name: each.ready for each in client.get_server_info().aws_services}
-        assert ready["deadline"]
+
+        def ready() -> dict[str, bool]:
+            return {each.name: each.ready for each in client.get_server_info().aws_services}
+
+        assert becomes_true(lambda: ready()["deadline"])
 
 
 def test_a_throttle_carries_its_retry_delay(aws: Emulator) -> None:
