@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
 	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
 	console-unit contract-bundle demo format fuzz gen help http-differential image-requirements image-test model-pins model-update \
-	odd-values openapi-test outages release requirements serve simulate skew soak test test-random update-test
+	odd-values openapi-test outages release requirements serve simulate skew soak test test-alone test-long test-random update-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,18 +79,25 @@ MEASURED = $(if $(COVERAGE),--cov --cov-report=term:skip-covered --cov-fail-unde
 # Tests of make chart-test, console-test, image-test and cluster-test have further requirements.
 HERE := not chart and not console and not image and not cluster
 ALONE_TESTS = $(sort $(shell grep -rl 'mark\.alone' tests --include='*.py'))
+LONG_TESTS = $(sort $(shell grep -rl 'mark\.long' tests --include='*.py'))
 TIMED_TESTS = $(sort $(shell grep -rl 'mark\.timed' tests --include='*.py'))
+TOOL_STAMPS := $(TOOLS:%=.venv-tools/%/stamp) $(patsubst %,.venv-tools/%/stamp,conformance connect grpcurl)
 # PYTHONHASHSEED determines the order of Python's sets of strings. Each process would rewrite the assertions of all
 # tests if it could not store them as bytecode. Every part runs, so that one run shows all failures.
-test: export PYTHONHASHSEED := 0
-test: export PYTHONDONTWRITEBYTECODE :=
-test: export SEED :=
-test: gen/stamp $(TOOLS:%=.venv-tools/%/stamp) .venv-tools/conformance/stamp .venv-tools/connect/stamp .venv-tools/grpcurl/stamp ## run all tests, with the same random choices each time; COVERAGE=1: measure coverage, too
+test test-alone test-long: export PYTHONHASHSEED := 0
+test test-alone test-long: export PYTHONDONTWRITEBYTECODE :=
+test test-alone test-long: export SEED :=
+test: gen/stamp $(TOOL_STAMPS) ## run the tests but those of the next two targets, with the same random choices each time; COVERAGE=1: measure coverage, too
 	@failed=; \
-	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS) || failed=1; \
 	$(BIN)/pytest -m 'timed and $(HERE)' -n $(TIMED_PROCESSES) --dist worksteal $(TIMED_TESTS) || failed=1; \
-	$(BIN)/pytest -m 'not alone and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(MEASURED) || failed=1; \
+	$(BIN)/pytest -m 'not alone and not long and not timed and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(MEASURED) || failed=1; \
 	test -z "$$failed"
+
+test-alone: gen/stamp ## run the tests that measure speed, CPU time and memory; needs an idle machine
+	$(BIN)/pytest -m 'alone and $(HERE)' $(ALONE_TESTS)
+
+test-long: gen/stamp $(TOOL_STAMPS) ## run the tests that compute for long, or run AWS's programs and a plug-in
+	$(BIN)/pytest -m 'long and $(HERE)' -n $(TEST_PROCESSES) --dist loadfile $(LONG_TESTS)
 
 # Property tests, state machines, mutations and simulated callers.
 RANDOM_TESTS := tests/auth tests/aws tests/client tests/differential tests/emulator tests/fuzz tests/server tests/tasks tests/upstream

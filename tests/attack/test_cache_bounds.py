@@ -34,6 +34,8 @@ from tests.support.calls import make_call
 from tests.support.event_loop import in_virtual_time
 from tests.support.watch_hub import WatchHub
 
+pytestmark = pytest.mark.long
+
 MIB: Final = 1024 * 1024
 TOLERANCE: Final = 1.5
 """Sizes are estimates."""

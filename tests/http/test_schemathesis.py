@@ -22,6 +22,8 @@ from tests.support.openapi_document import UNARY, path_of
 from tests.support.running_server import running_app, settings_for
 from tests.support.seeds import IS_RANDOM_RUN, SEED
 
+pytestmark = pytest.mark.long
+
 ST = Path(__file__).parents[2] / ".venv-tools/schemathesis/bin/st"
 
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES") or 0)

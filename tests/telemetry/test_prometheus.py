@@ -26,6 +26,8 @@ from tests.support.metered_server import MeteredServer, metered_server
 from tests.support.polling import becomes_true
 from tests.telemetry.observability_files import RULES, expressions
 
+pytestmark = pytest.mark.long
+
 CALLS = 7
 SCRAPE_SECONDS = 1
 

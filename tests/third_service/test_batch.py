@@ -14,6 +14,8 @@ from taskgate.v1 import task_pb2, task_update_pb2
 from taskgate_client import CallError, TaskChange, WatchEnd
 from tests.third_service.conftest import Batch
 
+pytestmark = pytest.mark.long
+
 QUEUE = "batch/queues/simulation"
 SETTLED = {
     task_pb2.TASK_STATE_SUCCEEDED,

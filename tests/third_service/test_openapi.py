@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 PROGRAM = """
 import sys
 from taskgate_server.http import idempotency, openapi

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.third_service.conftest import ROOT
+
+pytestmark = pytest.mark.long
 
 # They take their cases from the installed services.
 TESTS = (

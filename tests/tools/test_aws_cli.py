@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from taskgate_emulator import ManualClock
 from taskgate_emulator.seeds.ids import FARM_ID, JOB_ID, QUEUE_ID, RENDER_STEP_ID, RETRIED_TASK_ID
 from tests.support.omics_runs import WDL, zipped
 from tests.tools.conftest import Program
+
+pytestmark = pytest.mark.long
 
 PARAMETERS = {"reads": ["s3://bucket/a", "s3://bucket/b"], "sample": "NA12878"}
 START = (

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from taskgate_emulator.seeds.ids import FARM_ID, QUEUE_ID
 from tests.tools.conftest import Program
+
+pytestmark = pytest.mark.long
 
 BUNDLE = """
 specificationVersion: jobtemplate-2023-09

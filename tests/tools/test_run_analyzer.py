@@ -17,6 +17,8 @@ from taskgate_emulator import Emulator, ManualClock
 from tests.support.omics_runs import PARAMETERS, run_to_end, start_run, tasks_of
 from tests.tools.conftest import Program
 
+pytestmark = pytest.mark.long
+
 NAMES = ["BwaMem2-0-0", "BwaMem2-0-1", "DeepVariant", "MultiQC"]
 
 

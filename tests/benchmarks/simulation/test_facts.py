@@ -16,6 +16,8 @@ from benchmarks.simulation.routing import RING, ROBIN
 from benchmarks.simulation.scenarios import press_scene
 from benchmarks.simulation.tables import CHANGES, QUOTA, recovered_after
 
+pytestmark = pytest.mark.long
+
 RUNS = 4
 SMALL = Scene(
     service="omics",

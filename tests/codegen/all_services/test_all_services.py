@@ -19,6 +19,8 @@ import pytest
 from tests.codegen.all_services import contracts
 from tests.codegen.all_services.check import OPERATIONS, Checked, check
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parent / "rejected.json"
 UPDATE = os.environ.get("UPDATE_REJECTED") == "1"
 

@@ -16,6 +16,8 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
 from tests.support.guarded_process import ROOT
 
+pytestmark = pytest.mark.long
+
 LOG = logging.getLogger(__name__)
 WATCHES: Final = 5_000
 WARM_UP_WATCHES: Final = 2_000
