@@ -28,6 +28,8 @@ from tests.support.observed_server import ObservedServer, observed_server
 from tests.support.polling import becomes_true
 from tests.support.seeds import seeded
 
+pytestmark = pytest.mark.timed
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 GET_TASK = "/taskgate.v1.TaskService/GetTask"
