@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -118,6 +119,10 @@ class CallContext(NamedTuple):
 
     max_age: float | None = None
     """Maximum age of responses in seconds; None for the server's default."""
+
+    since_write: float = math.inf
+    """Seconds from the end of a write, whose effect the response must show, to the arrival of the
+    call; inf for none. Responses are not older, whatever `max_age` is."""
 
     report_source: bool = False
     """Whether the caller wants to know when AWS sent the response, and AWS's id of the request."""

@@ -1,8 +1,12 @@
-"""The freshness rule on a clock that the test sets: random reads, writes and upstream changes."""
+"""The freshness rule on a clock that the test sets: random reads, writes and upstream changes.
+
+One client makes its calls through two replicas at random.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +23,13 @@ from tests.support.event_loop import settle
 from tests.upstream.versioned_aws import FARM, Aws
 
 TASKS = st.sampled_from(["t1", "t2", "t3"])
+REPLICAS = st.integers(0, 1)
+DEFAULT_MAX_AGE_SECONDS = 1.0
+"""That of `Aws.gateway`."""
+AGES = st.sampled_from([None, 0.0, 0.5, 1.0, 5.0, 50.0])
 STEPS = st.one_of(
-    st.tuples(st.just("read"), TASKS, st.sampled_from([0.0, 0.5, 1.0, 5.0, 50.0])),
-    st.tuples(st.just("write"), TASKS, st.none()),
+    st.tuples(st.just("read"), TASKS, st.tuples(REPLICAS, AGES)),
+    st.tuples(st.just("write"), TASKS, REPLICAS),
     st.tuples(st.just("change"), TASKS, st.none()),
     st.tuples(st.just("advance"), st.none(), st.sampled_from([0.1, 0.4, 1.0, 7.0])),
     st.tuples(st.just("finish"), st.none(), st.integers(0, 5)),
@@ -49,20 +57,25 @@ class Play:
     """The steps of one example, and what every reader may expect."""
 
     aws: Aws
-    gateway: Gateway
+    gateways: list[Gateway]
     reads: list[Read] = field(default_factory=list)
     writes: list[asyncio.Task[AwsResponse]] = field(default_factory=list)
     written: dict[str, int] = field(default_factory=dict)
+    written_at: dict[str, float] = field(default_factory=dict)
 
-    def read(self, task: str, age: float) -> None:
-        call = self.gateway.call("GetTask", {**FARM, "taskId": task}, CallOptions(max_age=age))
+    def read(self, task: str, how: tuple[int, float | None]) -> None:
+        replica, age = how
+        since_write = self.aws.now - self.written_at.get(task, -math.inf)
+        options = CallOptions(max_age=age, since_write=since_write)
+        call = self.gateways[replica].call("GetTask", {**FARM, "taskId": task}, options)
         response = asyncio.create_task(call)
         expected = self.written.get(task, 0)
-        self.reads.append(Read(task, self.aws.now - age, expected, response))
+        oldest = self.aws.now - (DEFAULT_MAX_AGE_SECONDS if age is None else age)
+        self.reads.append(Read(task, oldest, expected, response))
 
-    def write(self, task: str, _: None) -> None:
+    def write(self, task: str, replica: int) -> None:
         params = {**FARM, "taskId": task, "targetRunStatus": "READY"}
-        call = self.gateway.call("UpdateTask", params, CallOptions())
+        call = self.gateways[replica].call("UpdateTask", params, CallOptions())
         self.writes.append(asyncio.create_task(call))
 
     def change(self, task: str, _: None) -> None:
@@ -79,11 +92,13 @@ class Play:
                 # Its caller has the response: from now on every read must return the write.
                 task = call.params["taskId"]
                 self.written[task] = self.aws.versions[task]
+                self.aws.now += 0.001  # a response takes time
+                self.written_at[task] = self.aws.now
 
 
 async def play(steps: list[Any]) -> None:
     aws = Aws()
-    example = Play(aws, aws.gateway())
+    example = Play(aws, [aws.gateway(), aws.gateway()])
     for kind, task, number in steps:
         getattr(example, kind)(task, number)
         await settle()
@@ -95,7 +110,8 @@ async def play(steps: list[Any]) -> None:
         assert value["taskId"] == read.task
         assert value["sent_at"] >= read.oldest
         assert value["version"] >= read.version
-    await example.gateway.close()
+    for gateway in example.gateways:
+        await gateway.close()
 
 
 async def respond(aws: Aws, gateway: Gateway, operation: str, **more: Any) -> AwsResponse:

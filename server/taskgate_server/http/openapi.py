@@ -22,7 +22,7 @@ from taskgate_server.http import connect_errors
 from taskgate_server.http.json_schemas import WELL_KNOWN, MessageSchemas, Schema, reference
 from taskgate_server.http.proto_comments import ProtoComments
 from taskgate_server.http.request_schemas import RequestSchemas
-from taskgate_server.pipeline.metadata import MAX_AGE_KEY, REPORT_SOURCE_KEY
+from taskgate_server.pipeline.metadata import MAX_AGE_KEY, REPORT_SOURCE_KEY, SINCE_WRITE_KEY
 from taskgate_server.pipeline.response import AWS_REQUEST_ID_KEY, OBSERVE_TIME_KEY
 from taskgate_server.rpc.descriptor_files import DescriptorFiles
 from taskgate_server.services.registry import SERVICES
@@ -287,6 +287,13 @@ _HEADER_PARAMETERS: Final[Schema] = {
         "in": "header",
         "description": "The maximum age of AWS's response in seconds, when the request arrives."
         " Zero requires a response that AWS sends after that time.",
+        "schema": {"type": "number", "minimum": 0},
+    },
+    SINCE_WRITE_KEY: {
+        "name": SINCE_WRITE_KEY,
+        "in": "header",
+        "description": "The seconds since the latest write whose effect the response must show."
+        " Another replica may have executed it. Responses are not older, whatever `max_age` is.",
         "schema": {"type": "number", "minimum": 0},
     },
     REPORT_SOURCE_KEY: {

@@ -26,6 +26,7 @@ ALLOWED_HEADERS: Final = ", ".join(
         "grpc-timeout",
         "taskgate-max-age",
         "taskgate-report-source",
+        "taskgate-since-write",
         "taskgate-target",
         "traceparent",
         "x-grpc-web",

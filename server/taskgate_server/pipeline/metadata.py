@@ -12,6 +12,14 @@ from taskgate_server.config import TARGET_NAME
 MAX_AGE_KEY: Final = "taskgate-max-age"
 """Request metadata: the maximum age of the response of an AWS RPC in seconds."""
 
+SINCE_WRITE_KEY: Final = "taskgate-since-write"
+"""Request metadata: the seconds since the latest write whose effect the response must show. Another
+replica may have executed the write."""
+
+CLOCK_RATE: Final = 0.999
+"""A second by the server's clock is at least this part of a second by the caller's: each runs up to
+500 ppm fast or slow while it is adjusted, see adjtimex(2)."""
+
 REPORT_SOURCE_KEY: Final = "taskgate-report-source"
 """Request metadata: `true` requests the metadata that `send_source` sends."""
 
@@ -30,7 +38,9 @@ class ReadMetadata:
         """
         for key, value in call.wire.invocation_metadata() or ():
             if key == MAX_AGE_KEY:
-                call = call._replace(max_age=_seconds(value))
+                call = call._replace(max_age=_seconds(key, value))
+            elif key == SINCE_WRITE_KEY:
+                call = call._replace(since_write=_seconds(key, value) * CLOCK_RATE)
             elif key == REPORT_SOURCE_KEY:
                 call = call._replace(report_source=_boolean(value))
             elif key == PAYLOAD_BYTES_KEY:
@@ -63,11 +73,11 @@ def _boolean(value: str | bytes) -> bool:
     return value == "true"
 
 
-def _seconds(value: str | bytes) -> float:
+def _seconds(key: str, value: str | bytes) -> float:
     try:
         seconds = float(value)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise errors.invalid_request({MAX_AGE_KEY: "must be a number of seconds, 0 or more"})
+        raise errors.invalid_request({key: "must be a number of seconds, 0 or more"})
     return seconds

@@ -98,7 +98,7 @@ def _unary(operation: Operation, gateway: Gateway, cached: ConvertedRequests) ->
             aws_request = convert() if in_thread is None else await in_thread(convert)
             if aws_request.plan.is_shared and len(request) <= MAX_CACHED_REQUEST_BYTES:
                 cached.put(key, aws_request, CONVERTED_BYTES + CONVERTED_FACTOR * len(request))
-        aws_response = gateway.cached_response(aws_request, call.max_age)
+        aws_response = gateway.cached_response(aws_request, call.max_age, call.since_write)
         if aws_response is None:
             aws_response = await gateway.request(aws_request, CallOptions.of(call))
         call.record.aws_request_id, call.record.aws_span = (

@@ -212,7 +212,7 @@ class TaskBackend(ABC):
             errors.TaskgateError: INVALID_ARGUMENT for a malformed name, or the error of AWS.
         """
         aws_request = self.aws_request(name)
-        aws_response = self.gateway.cached_response(aws_request, call.max_age)
+        aws_response = self.gateway.cached_response(aws_request, call.max_age, call.since_write)
         if aws_response is None:
             aws_response = await self.gateway.request(aws_request, CallOptions.of(call))
         record = call.record

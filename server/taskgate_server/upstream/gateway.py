@@ -130,20 +130,27 @@ class Gateway:
         """Return the request of a call, for `fetch` and `cached_response`; it can be reused."""
         return make_aws_request(operation, params, self._plan(operation))
 
-    def cached_response(self, aws_request: AwsRequest, max_age: float | None) -> AwsResponse | None:
+    def cached_response(
+        self, aws_request: AwsRequest, max_age: float | None, since_write: float = math.inf
+    ) -> AwsResponse | None:
         """Return the cached response to a request, or None.
+
+        Args:
+            aws_request: the request.
+            max_age: see `CallOptions`; so is `since_write`.
+            since_write: seconds.
 
         Raises:
             errors.TaskgateError: NOT_FOUND, which is cached, too.
         """
         if not aws_request.plan.is_shared:
             return None
-        entry = self.cache.get(aws_request.key, self._not_before(aws_request, max_age))
+        entry = self.cache.get(aws_request.key, self._not_before(aws_request, max_age, since_write))
         return _response(entry.value) if entry is not None else None
 
     async def fetch(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
         """Send a request, or share a response or call that is fresh enough; see `call`."""
-        cached = self.cached_response(aws_request, options.max_age)
+        cached = self.cached_response(aws_request, options.max_age, options.since_write)
         return cached if cached is not None else await self.request(aws_request, options)
 
     async def request(self, aws_request: AwsRequest, options: CallOptions) -> AwsResponse:
@@ -155,7 +162,7 @@ class Gateway:
             if not plan.is_shared:
                 async with asyncio.timeout(None if timeout == math.inf else timeout):
                     return await self._send(aws_request, share, give_up_at, options)
-            not_before = self._not_before(aws_request, options.max_age)
+            not_before = self._not_before(aws_request, options.max_age, options.since_write)
             read = self.in_flight_calls.find(key, not_before)
             if read is not None:
                 self.in_flight_calls.joined += 1
@@ -233,10 +240,15 @@ class Gateway:
     def _timeout(self, options: CallOptions) -> float:
         return self._default_timeout if options.timeout is None else options.timeout
 
-    def _not_before(self, aws_request: AwsRequest, max_age: float | None) -> float:
-        """Return when a response must have been sent: within its age, and after the last write."""
+    def _not_before(
+        self, aws_request: AwsRequest, max_age: float | None, since_write: float
+    ) -> float:
+        """Return when a response must have been sent: within its age, and after the last write.
+
+        That is the last write through this server, or one of the caller through another replica.
+        """
         age = self._sharing.default_max_age if max_age is None else max_age
-        not_before = self._clock() - age
+        not_before = self._clock() - min(age, since_write)
         if self._write_log.is_empty:
             return not_before
         # After the write, not at the same reading of the clock.

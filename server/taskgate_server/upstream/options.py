@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -38,6 +39,8 @@ class CallOptions:
     max_age: float | None = None
     """Maximum age of the response in seconds; None for the server's default. Writes are always
     sent."""
+    since_write: float = math.inf
+    """The response is not older than these seconds either, see `CallContext.since_write`."""
     priority: Priority = Priority.INTERACTIVE
     may_retry: bool = True
     """Whether a failed call may be sent again."""
@@ -50,5 +53,6 @@ class CallOptions:
         return cls(
             timeout=call.time_remaining(),
             max_age=call.max_age if max_age is None else max_age,
+            since_write=call.since_write,
             requester=call.requester,
         )

@@ -87,7 +87,8 @@ class Tasks(TaskBackend):
         """See `TaskBackend.get_response`; reads BASIC from the run's list where that is cheaper."""
         if view != task_pb2.TASK_VIEW_BASIC:
             return await super().get_response(name, view, call)
-        if self.gateway.cached_response(self.aws_request(name), call.max_age) is None:
+        aws_request = self.aws_request(name)
+        if self.gateway.cached_response(aws_request, call.max_age, call.since_write) is None:
             outcome = (await self._lookup.find([name], CallOptions.of(call))).get(name)
             if isinstance(outcome, errors.TaskgateError):
                 raise outcome

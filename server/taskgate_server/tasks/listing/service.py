@@ -99,7 +99,8 @@ def _max_tasks(request: ListRequest) -> int:
 def _options(request: ListRequest, call: CallContext, elapsed: float) -> CallOptions:
     # A response of AWS that was requested after the RPC arrived is fresh enough for all of it.
     max_age = call.max_age if request.max_age is None else request.max_age
-    return CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)
+    options = CallOptions.of(call, max_age=None if max_age is None else max_age + elapsed)
+    return replace(options, since_write=call.since_write + elapsed)
 
 
 async def _select(

@@ -68,6 +68,7 @@ class LogStream:
     sleep: Sleep
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
+    _began_at: float = field(init=False)
     _location: LogLocation = field(init=False)
     _cursor: Cursor | None = field(init=False, default=None)
     _first: list[Line] | None = field(init=False, default=None)
@@ -86,6 +87,7 @@ class LogStream:
         Raises:
             errors.TaskgateError: the task or the attempt does not exist, or the error of AWS.
         """
+        self._began_at = self.clock()
         self._left = self.request.limit or None
         self._location = await self._find(self._attempt, None)
         yield Response(source=self._location.to_source())
@@ -248,6 +250,7 @@ class LogStream:
         return CallOptions(
             timeout=self.call.time_remaining(),
             max_age=max_age,
+            since_write=self.call.since_write + self.clock() - self._began_at,
             priority=Priority.POLLER if polls else Priority.INTERACTIVE,
             requester=self.call.requester,
         )

@@ -43,9 +43,10 @@ class Watches:
     async def watch_tasks(
         self,
         request: task_watch_pb2.WatchTasksRequest,
-        call: CallContext,  # noqa: ARG002  # a stream has only the caller's deadline
+        call: CallContext,
     ) -> AsyncIterator[bytes]:
         """Yield the serialized responses of WatchTasks."""
+        written_at = self.hub.clock() - call.since_write
         heartbeat = heartbeat_seconds(request)
         full_view = view_of(request, task_pb2.TASK_VIEW_BASIC) == task_pb2.TASK_VIEW_FULL
         views = self._views(request, full_view=full_view)
@@ -58,6 +59,7 @@ class Watches:
             token,
             until_settled=request.until_settled,
             heartbeat_seconds=heartbeat,
+            written_at=written_at,
         )
         async for response in watch.responses():
             yield response
@@ -66,6 +68,7 @@ class Watches:
         self, request: task_watch_pb2.WaitTaskRequest, call: CallContext
     ) -> task_watch_pb2.WaitTaskResponse:
         """Return the response of WaitTask."""
+        written_at = self.hub.clock() - call.since_write
         if len(request.states) > MAX_STATES:
             raise errors.invalid_request({"states": f"must be at most {MAX_STATES}"})
         if not STATES.issuperset(request.states):
@@ -77,7 +80,7 @@ class Watches:
         seconds = seconds_to_respond(self.default_time_limit if remaining is None else remaining)
         poller = self.hub.poll_task(backend, request.name, full_view=False)
         view = NamedTasks(poller, [request.name])
-        waiter = Waiter(self.hub, view, request.name, request.states)
+        waiter = Waiter(self.hub, view, request.name, request.states, written_at)
         return await waiter.wait(seconds, max_wait)
 
     def _views(self, request: task_watch_pb2.WatchTasksRequest, *, full_view: bool) -> list[View]:

@@ -40,12 +40,22 @@ class Subscription:
         hub: has the pollers.
         views: of the watched tasks.
         wants_settled: whether pollers find out when nothing changes until a caller acts.
+        written_at: by the hub's clock, when the latest write ended that the tasks must show. The
+            caller may have made it through another replica.
     """
 
-    def __init__(self, hub: Hub, views: Sequence[View], *, wants_settled: bool = False) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        views: Sequence[View],
+        *,
+        wants_settled: bool = False,
+        written_at: float = NEVER,
+    ) -> None:
         self.hub = hub
         self.views = views
         self.wants_settled = wants_settled
+        self.written_at = written_at
         self._woken = asyncio.Event()
         self.wake = self._woken.set
 
@@ -65,6 +75,8 @@ class Subscription:
     ) -> AsyncGenerator[float, None]:
         """Wait until all tasks in view are fresh, or known and not to be had fresher soon.
 
+        Tasks that were requested before `written_at` do not count as known.
+
         Args:
             patient: whether to wait without a limit: also if older tasks are known, and if a call
                 to AWS failed in a way that may be transient.
@@ -75,10 +87,10 @@ class Subscription:
             AWS must have been sent for its response to be fresh.
 
         Raises:
-            errors.TaskgateError: a call to AWS failed, and nothing is cached.
+            errors.TaskgateError: a call to AWS failed, and nothing is known.
         """
         now = self.hub.clock()
-        since, patient_until = now - MAX_AGE_SECONDS, now + PATIENCE_SECONDS
+        since, patient_until = max(now - MAX_AGE_SECONDS, self.written_at), now + PATIENCE_SECONDS
         with ExitStack() as stack:
             for view in self.views:
                 if view.checked_at() < since:
@@ -97,7 +109,8 @@ class Subscription:
             return 0.0
         if self.hub.stopping:
             raise errors.ServerStoppingError()
-        is_known, fault = view.checked_at() > NEVER, view.fault(since)
+        is_known = view.checked_at() > NEVER and view.checked_at() >= self.written_at
+        fault = view.fault(since)
         if is_known and fault is not None:
             return 0.0  # the cached state is sent, and heartbeats report its age
         if fault is not None and not (patient and fault.code in TRANSIENT_CODES):

@@ -15,6 +15,7 @@ from taskgate_server.tasks.states import State
 from taskgate_server.tasks.watch.change_log import Entry
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.named_poller import NamedTasks
+from taskgate_server.tasks.watch.poller import NEVER
 from taskgate_server.tasks.watch.subscription import Subscription
 
 MAX_MARGIN_SECONDS: Final = 1.0
@@ -33,10 +34,25 @@ def seconds_to_respond(seconds: float) -> float:
 
 
 class Waiter(Subscription):
-    """Waits until one task is in one of these states or has settled."""
+    """Waits until one task is in one of these states or has settled.
 
-    def __init__(self, hub: Hub, view: NamedTasks, name: str, states: Collection[State]) -> None:
-        super().__init__(hub, [view], wants_settled=True)
+    Args:
+        hub: has the pollers.
+        view: of the task.
+        name: of the task.
+        states: to wait for.
+        written_at: see `Subscription`.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        view: NamedTasks,
+        name: str,
+        states: Collection[State],
+        written_at: float = NEVER,
+    ) -> None:
+        super().__init__(hub, [view], wants_settled=True, written_at=written_at)
         self._view = view
         self._name = name
         self._states = frozenset(states)
@@ -71,20 +87,25 @@ class Waiter(Subscription):
     async def _first(self, deadline: float, until: float) -> Entry:
         """Return the task as it is at the beginning."""
         began = self.hub.clock()
-        known = next(self._view.entries(), None)
+        known = self._known()
         if known is not None and self._can_wait(known, began):
             return known
         with suppress(TimeoutError):
             async with asyncio.timeout((deadline if known is None else until) - began):
                 async for _ in self.freshening(patient=True):
                     pass
-        entry = next(self._view.entries(), None)
+        entry = self._known()
         if entry is None:
             raise self._view.fault(began) or OwnError(
                 Reason.TIME_LIMIT_EXCEEDED,
                 "AWS did not return the task before the deadline of the call",
             )
         return entry
+
+    def _known(self) -> Entry | None:
+        """Return the task, if it was read after the caller's latest write."""
+        entry = next(self._view.entries(), None)
+        return entry if entry is not None and entry.sent_at >= self.written_at else None
 
     def _can_wait(self, entry: Entry, now: float) -> bool:
         """Return whether the wait can begin without a new read of the task.

@@ -38,9 +38,10 @@ class Watch(Subscription):
         token: the caller's resume token; None for a new watch.
         until_settled: whether the watch ends when nothing changes until a caller acts.
         heartbeat_seconds: without a response, after which a heartbeat is sent.
+        written_at: see `Subscription`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # independent options
         self,
         hub: Hub,
         views: Sequence[View],
@@ -49,8 +50,9 @@ class Watch(Subscription):
         *,
         until_settled: bool,
         heartbeat_seconds: float,
+        written_at: float,
     ) -> None:
-        super().__init__(hub, views, wants_settled=until_settled)
+        super().__init__(hub, views, wants_settled=until_settled, written_at=written_at)
         self._digest = digest
         self._token = token
         self._heartbeat_seconds = heartbeat_seconds
