@@ -144,6 +144,19 @@ class Runner:
         response = await self.client.deadline.GetFarm(request)
         return {"display_name": response.display_name}
 
+    async def get_natively(self, command: Command) -> Any:
+        request = deadline_pb2.GetTaskRequest(**values.native_ids(command["name"]))
+        response = await self.client.deadline.GetTask(request)
+        return {"run_status": values.run_status(response.run_status)}
+
+    async def suspend_natively(self, command: Command) -> Any:
+        request = deadline_pb2.UpdateTaskRequest(
+            **values.native_ids(command["name"]),
+            target_run_status=deadline_pb2.TASK_TARGET_RUN_STATUS_SUSPENDED,
+        )
+        await self.client.deadline.UpdateTask(request)
+        return {}
+
     async def upload(self, command: Command) -> Any:
         response = await self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
         return {"checksum": response.checksum}

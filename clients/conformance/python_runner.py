@@ -140,6 +140,19 @@ class Runner:
         request = deadline_pb2.GetFarmRequest(farm_id=command["farm_id"])
         return {"display_name": self.client.deadline.GetFarm(request).display_name}
 
+    def get_natively(self, command: Command) -> Any:
+        request = deadline_pb2.GetTaskRequest(**values.native_ids(command["name"]))
+        response = self.client.deadline.GetTask(request)
+        return {"run_status": values.run_status(response.run_status)}
+
+    def suspend_natively(self, command: Command) -> Any:
+        request = deadline_pb2.UpdateTaskRequest(
+            **values.native_ids(command["name"]),
+            target_run_status=deadline_pb2.TASK_TARGET_RUN_STATUS_SUSPENDED,
+        )
+        self.client.deadline.UpdateTask(request)
+        return {}
+
     def upload(self, command: Command) -> Any:
         response = self.client.omics.UploadReadSetPart(values.upload(command["chunks"]))
         return {"checksum": response.checksum}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from taskgate.deadline.v1 import deadline_pb2
 from taskgate.omics.v1 import omics_pb2
 from taskgate.v1 import task_pb2, task_update_pb2, task_watch_pb2
 from taskgate_client import (
@@ -163,6 +165,16 @@ def parsed(name: str) -> dict[str, Any]:
         found = parse_parent_name(name)
     kind = next(key for key, each in KINDS.items() if type(found) is each)
     return {"kind": kind, "ids": list(found.ids)}
+
+
+def native_ids(name: str) -> dict[str, Any]:
+    """Return the ids in the name of a Deadline task, by the fields of AWS's requests."""
+    task = parse_task_name(name)
+    return {f"{kind}_id": each for kind, each in asdict(task).items()}
+
+
+def run_status(number: int) -> str:
+    return word(deadline_pb2.TaskRunStatus, "TASK_RUN_STATUS_", number)
 
 
 def actions(updates: Mapping[str, str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A gRPC proxy in front of the server that follows the rules of a case.
+"""A gRPC proxy in front of one or more servers that follows the rules of a case.
 
-It fails calls, sends responses of its own or hangs. Otherwise it forwards bytes, optionally
-converted as by a server of another contract. It records calls.
+It fails calls, sends responses of its own or hangs. Otherwise it forwards bytes, to the servers in
+turn, optionally converted as by a server of another contract. It records calls.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, TypeVar
 
 import grpc
@@ -50,12 +51,12 @@ class Relay(grpc.GenericRpcHandler):
     """The proxy, in a thread of its own.
 
     Args:
-        upstream: the server's address.
+        upstreams: the addresses of the servers.
         contract: of the server that the relay simulates; None for the current one.
     """
 
-    def __init__(self, upstream: str, contract: Contract | None = None) -> None:
-        self._upstream = upstream
+    def __init__(self, *upstreams: str, contract: Contract | None = None) -> None:
+        self._upstreams = upstreams
         self._contract = contract or current()
         self._rules: deque[list[Any]] = deque()
         self.calls: list[tuple[str, Mapping[str, str], bytes]] = []
@@ -144,7 +145,8 @@ class Relay(grpc.GenericRpcHandler):
         if not self._contract.has(path):
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         known = (self._contract.request(path, each) async for each in requests)
-        rpc: Any = self._channel.stream_stream(path)  # bytes to bytes, which its types lack
+        channel = next(self._turns)
+        rpc: Any = channel.stream_stream(path)  # bytes to bytes, which its types lack
         call = rpc(known, metadata=tuple(metadata.items()), timeout=context.time_remaining())
         forwarded = 0
         try:
@@ -180,14 +182,15 @@ class Relay(grpc.GenericRpcHandler):
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers((self,))
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._channel = grpc.aio.insecure_channel(
-            self._upstream, (("grpc.max_reconnect_backoff_ms", 200),)
-        )
+        options = (("grpc.max_reconnect_backoff_ms", 200),)
+        self._channels = [grpc.aio.insecure_channel(each, options) for each in self._upstreams]
+        self._turns = cycle(self._channels)
         await self._server.start()
 
     async def _stop(self) -> None:
         await self._server.stop(0)
-        await self._channel.close()
+        for channel in self._channels:
+            await channel.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)

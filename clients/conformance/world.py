@@ -85,10 +85,11 @@ class World:
             self.variables["SERVER"] = self.server_address
             self.variables["RELAY"] = self._relay.address
             for name, contract in (("OLDER", contracts.last()), ("NEWER", contracts.newer())):
-                relay = self._stack.enter_context(Relay(self.server_address, contract))
+                relay = self._stack.enter_context(Relay(self.server_address, contract=contract))
                 self.variables[name] = relay.address
             self.variables["NOWHERE"] = f"127.0.0.1:{_free_port()}"
             self._start_secured_servers()
+            self._start_replicas()
             self._stack = self._stack.pop_all()
         return self
 
@@ -196,6 +197,16 @@ class World:
             self.variables[name] = str(address)
         self.variables["TOKEN"] = self.issuer.sign("alice")
         self.variables["TOKEN_FILE"] = str(self._folder / "token")
+
+    def _start_replicas(self) -> None:
+        """Start two servers that share nothing and cache responses, and a proxy that balances."""
+        settings = settings_for(self.aws.endpoint_url, default_max_age_seconds=60)
+        addresses = [
+            str(self._stack.enter_context(running_server(settings, io.StringIO())))
+            for _ in range(2)
+        ]
+        replicas = self._stack.enter_context(Relay(*addresses))
+        self.variables["REPLICAS"] = replicas.address
 
     def _fault(self, **fault: Any) -> None:
         self.aws.faults.add(**fault)

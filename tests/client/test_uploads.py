@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -9,6 +10,7 @@ import grpc
 import pytest
 
 from taskgate_client.aio.uploads import AsyncStubChannel
+from taskgate_client.writes import Writes
 
 Status = tuple[grpc.StatusCode, str]
 REFUSED: Status = (grpc.StatusCode.NOT_FOUND, "there is no such store")
@@ -63,7 +65,7 @@ class Channel:
 
 def upload(*statuses: Status) -> Any:
     channel: Any = Channel(Call(*statuses))
-    return AsyncStubChannel(channel).stream_unary("/upload")([])
+    return AsyncStubChannel(channel, Writes(time.monotonic)).stream_unary("/upload")([])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ task of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from taskgate_client.parents import PARENT_KEY, shared_parent
+from taskgate_client.parents import PARENT_KEY, roots_in, shared_parent
+from taskgate_client.writes import SINCE_WRITE_KEY, Writes, is_read, is_write
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 """Timeout of unary calls that set none; gRPC's own default is to wait forever."""
@@ -24,32 +25,44 @@ class StubChannel:
     Args:
         channel: gRPC's channel, which makes the calls.
         target: the AWS account and region that calls name in their metadata; empty for none.
+        writes: of all stubs of a client.
         sends_parent: whether calls name the job or run of their request in their metadata.
     """
 
-    def __init__(self, channel: Any, *, target: str = "", sends_parent: bool = False) -> None:
+    def __init__(
+        self, channel: Any, writes: Writes, *, target: str = "", sends_parent: bool = False
+    ) -> None:
         self._channel = channel
+        self._writes = writes
         self._metadata = ((TARGET_KEY, target),) if target else ()
         self._sends_parent = sends_parent
 
-    def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+    def unary_unary(self, path: str, *arguments: Any, **options: Any) -> Any:
         """Return a unary RPC with a default timeout."""
-        return self._wrap(self._channel.unary_unary(*arguments, **options), DEFAULT_TIMEOUT_SECONDS)
+        rpc = self._channel.unary_unary(path, *arguments, **options)
+        return self._wrap(path, rpc, DEFAULT_TIMEOUT_SECONDS)
 
-    def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+    def unary_stream(self, path: str, *arguments: Any, **options: Any) -> Any:
         """Return an RPC whose response is a stream."""
-        return self._wrap(self._channel.unary_stream(*arguments, **options), None)
+        return self._wrap(path, self._channel.unary_stream(path, *arguments, **options))
 
-    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+    def stream_unary(self, path: str, *arguments: Any, **options: Any) -> Any:
         """Return an RPC whose request is a stream."""
-        return self._wrap(self._channel.stream_unary(*arguments, **options), None)
+        return self._wrap(path, self._channel.stream_unary(path, *arguments, **options))
 
-    def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+    def stream_stream(self, path: str, *arguments: Any, **options: Any) -> Any:
         """Return an RPC with streams in both directions."""
-        return self._wrap(self._channel.stream_stream(*arguments, **options), None)
+        return self._wrap(path, self._channel.stream_stream(path, *arguments, **options))
 
-    def _wrap(self, rpc: Any, default_timeout: float | None) -> _Rpc:
-        return _Rpc(rpc, self._metadata, default_timeout, sends_parent=self._sends_parent)
+    def _wrap(self, path: str, rpc: Any, default_timeout: float | None = None) -> _Rpc:
+        return _Rpc(
+            rpc,
+            path,
+            self._metadata,
+            default_timeout,
+            self._writes,
+            sends_parent=self._sends_parent,
+        )
 
 
 class _Rpc:
@@ -58,30 +71,59 @@ class _Rpc:
     def __init__(
         self,
         rpc: Any,
+        path: str,
         metadata: tuple[tuple[str, str], ...],
         default_timeout: float | None,
+        writes: Writes,
         *,
         sends_parent: bool,
     ) -> None:
         self._rpc = rpc
+        self._is_read = is_read(path)
+        self._is_write = is_write(path)
         self._metadata = metadata
         self._default_timeout = default_timeout
+        self._writes = writes
         self._sends_parent = sends_parent
 
     def __call__(
         self, request: Any = None, timeout: float | None = None, metadata: Any = None, **more: Any
     ) -> Any:
-        return self._rpc(request, **self._options(request, timeout, metadata), **more)
+        return self._make(self._rpc, request, timeout, metadata, more)
 
     def with_call(
         self, request: Any, timeout: float | None = None, metadata: Any = None, **more: Any
     ) -> Any:
-        return self._rpc.with_call(request, **self._options(request, timeout, metadata), **more)
+        return self._make(self._rpc.with_call, request, timeout, metadata, more)
 
     def future(
         self, request: Any, timeout: float | None = None, metadata: Any = None, **more: Any
     ) -> Any:
-        return self._rpc.future(request, **self._options(request, timeout, metadata), **more)
+        return self._make(self._rpc.future, request, timeout, metadata, more)
+
+    def _make(
+        self,
+        method: Callable[..., Any],
+        request: Any,
+        timeout: float | None,
+        metadata: Iterable[tuple[str, Any]] | None,
+        more: dict[str, Any],
+    ) -> Any:
+        """Make a call. If it may write, record when it has ended, whatever its outcome."""
+        options = self._options(request, timeout, metadata)
+        if not self._is_write:
+            return method(request, **options, **more)
+        roots = self._roots(request)
+        try:
+            call = method(request, **options, **more)
+        except BaseException:
+            self._writes.record(roots)
+            raise
+        if hasattr(call, "add_done_callback"):  # a call that has not ended; else it is a response
+            call.add_done_callback(lambda _: self._writes.record(roots))
+        else:
+            self._writes.record(roots)
+        return call
 
     def _options(
         self, request: Any, timeout: float | None, metadata: Iterable[tuple[str, Any]] | None
@@ -91,7 +133,14 @@ class _Rpc:
             parent = shared_parent(request)
             if parent is not None:
                 added = (*added, (PARENT_KEY, parent))
+        if self._is_read and not self._writes.is_empty:
+            since_write = self._writes.since(self._roots(request))
+            if since_write is not None:
+                added = (*added, (SINCE_WRITE_KEY, since_write))
         return {
             "timeout": self._default_timeout if timeout is None else timeout,
             "metadata": (*(metadata or ()), *added) if added else metadata,
         }
+
+    def _roots(self, request: Any) -> frozenset[str] | None:
+        return roots_in(request) if self._sends_parent else None

@@ -27,6 +27,7 @@ from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.streams import TaskLog, TaskWatch, Timing
 from taskgate_client.wait_session import WaitSession
+from taskgate_client.writes import Writes
 
 _Stub = TypeVar("_Stub")
 
@@ -46,8 +47,9 @@ class Client(AwsServices):
         self._channel = channel
         self._timing = timing or Timing()
         # The stubs use only the methods of a channel that StubChannel has.
-        tasks = cast(grpc.Channel, StubChannel(channel, target=target, sends_parent=True))
-        others = cast(grpc.Channel, StubChannel(channel, target=target))
+        writes = Writes(self._timing.clock)
+        tasks = cast(grpc.Channel, StubChannel(channel, writes, target=target, sends_parent=True))
+        others = cast(grpc.Channel, StubChannel(channel, writes, target=target))
         self._tasks = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)  # its types lack the methods
         self._others = others

@@ -40,7 +40,7 @@ def parent_of_task(name: str) -> str:
 
 def shared_parent(request: Message) -> str | None:
     """Return the parent that all names in a request share; None if there is no such parent."""
-    parents = set(_parents(request))
+    parents = set(parents_in(request))
     if len(parents) != 1:
         return None
     parent = parents.pop()
@@ -48,7 +48,18 @@ def shared_parent(request: Message) -> str | None:
     return parent if parent and parent.isascii() and parent.isprintable() else None
 
 
-def _parents(request: Message) -> Iterable[str]:
+def roots_in(request: Message) -> frozenset[str] | None:
+    """Return the jobs and runs of all names in a request; None if it may concern others, too."""
+    parents = frozenset(parents_in(request))
+    return parents if parents and all(map(_is_root, parents)) else None
+
+
+def _is_root(name: str) -> bool:
+    segments = name.split("/")
+    return match(_ROOTS.get(segments[0], []), segments) is not None
+
+
+def parents_in(request: Message) -> Iterable[str]:
     """Yield the parent of each name in whichever of these fields the request has."""
     if getattr(request, "name", ""):
         yield parent_of_task(request.name)  # type: ignore[attr-defined]  # checked above

@@ -31,6 +31,7 @@ from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
 from taskgate_client.security import Tls, Token, channel_credentials
 from taskgate_client.wait_session import WaitSession
+from taskgate_client.writes import Writes
 
 _Stub = TypeVar("_Stub")
 
@@ -79,8 +80,9 @@ class AsyncClient(AsyncAwsServices):
     ) -> None:
         self._channel = channel
         self._timing = timing or AsyncTiming()
-        tasks: Any = AsyncStubChannel(channel, target=target, sends_parent=True)
-        others: Any = AsyncStubChannel(channel, target=target)
+        writes = Writes(self._timing.clock)
+        tasks: Any = AsyncStubChannel(channel, writes, target=target, sends_parent=True)
+        others: Any = AsyncStubChannel(channel, writes, target=target)
         # The stubs accept both kinds of channel; their types are those of the blocking one.
         self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)
