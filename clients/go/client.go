@@ -24,22 +24,26 @@ type Client struct {
 	tasks      taskgatev1.TaskServiceClient
 	health     healthpb.HealthClient
 	timing     timing
+	writes     *writes
 }
 
 func newClient(connection *grpc.ClientConn, timing timing) *Client {
-	bounded := timeoutConnection{connection}
+	bounded, writes := timeoutConnection{connection}, newWrites(timing.now)
 	return &Client{
-		Services:   newServices(bounded),
+		Services:   newServices(writeConnection{bounded, writes}),
 		connection: connection,
-		tasks:      taskgatev1.NewTaskServiceClient(parentConnection{bounded}),
+		tasks:      taskgatev1.NewTaskServiceClient(parentConnection{bounded, writes}),
 		health:     healthpb.NewHealthClient(bounded),
 		timing:     timing,
+		writes:     writes,
 	}
 }
 
 // Connection returns the connection for stubs of other services of the server, such as those of a
 // plug-in. Their calls have the token, target and default timeout of the client.
-func (c *Client) Connection() grpc.ClientConnInterface { return timeoutConnection{c.connection} }
+func (c *Client) Connection() grpc.ClientConnInterface {
+	return writeConnection{timeoutConnection{c.connection}, c.writes}
+}
 
 // Close closes the connection and ends its calls.
 func (c *Client) Close() error { return c.connection.Close() }

@@ -26,7 +26,7 @@ func (c *Client) StreamTaskLogs(ctx context.Context, request *taskgatev1.StreamT
 	session := &logSession{request: request, resumeAttempt: true}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.StreamTaskLogsResponse], error) {
 		next := session.next()
-		return c.tasks.StreamTaskLogs(withParent(ctx, next), next)
+		return c.tasks.StreamTaskLogs(c.withMetadata(ctx, next), next)
 	}
 	reconnecting := func(*Error, time.Duration, int) (*taskgatev1.LogLine, bool) { return nil, false }
 	return &TaskLog{newResumingStream(ctx, c.timing, open, session, reconnecting), session}

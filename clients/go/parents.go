@@ -18,15 +18,37 @@ import (
 // services that this version does not know belong to what directly contains the task.
 const parentKey = "taskgate-parent"
 
-// parentConnection adds the parent to the metadata of unary calls. A stream has no request yet when it
-// is opened; its caller uses withParent.
-type parentConnection struct{ grpc.ClientConnInterface }
+// parentConnection adds the parent and the time since its latest write to the metadata of unary calls. A
+// stream has no request yet when it is opened; its caller uses Client.withMetadata.
+type parentConnection struct {
+	grpc.ClientConnInterface
+	writes *writes
+}
 
 // Invoke makes a unary call.
 func (c parentConnection) Invoke(
 	ctx context.Context, method string, request, response any, options ...grpc.CallOption,
 ) error {
-	return c.ClientConnInterface.Invoke(withParent(ctx, request), method, request, response, options...)
+	return c.writes.call(withParent(ctx, request), method, rootsIn(request), func(ctx context.Context) error {
+		return c.ClientConnInterface.Invoke(ctx, method, request, response, options...)
+	})
+}
+
+// withMetadata returns the context for a stream that reads.
+func (c *Client) withMetadata(ctx context.Context, request any) context.Context {
+	return c.writes.withSince(withParent(ctx, request), rootsIn(request))
+}
+
+// rootsIn returns the jobs and runs of all names in a request; nil if it may concern others, too.
+func rootsIn(request any) []string {
+	parents := parentsIn(request)
+	for _, parent := range parents {
+		parts := strings.Split(parent, "/")
+		if _, ok := match(rootOf(parts[0]), parts); !ok {
+			return nil
+		}
+	}
+	return parents
 }
 
 // withParent returns the context for a call, with the parent of its request.

@@ -100,7 +100,7 @@ func (c *Client) WatchTasks(ctx context.Context, request *taskgatev1.WatchTasksR
 	session := &watchSession{request: request, token: request.GetResumeToken()}
 	open := func(ctx context.Context) (grpc.ServerStreamingClient[taskgatev1.WatchTasksResponse], error) {
 		next := session.next()
-		return c.tasks.WatchTasks(withParent(ctx, next), next)
+		return c.tasks.WatchTasks(c.withMetadata(ctx, next), next)
 	}
 	reconnecting := func(failure *Error, delay time.Duration, failures int) (Event, bool) {
 		return Reconnecting{Err: failure, Delay: delay, Failures: failures}, true

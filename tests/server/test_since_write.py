@@ -69,7 +69,7 @@ def replicas() -> Iterator[Replicas]:
         task = job.task(0)
         names = {"farmId": "farm_id", "queueId": "queue_id", "jobId": "job_id"}
         names |= {"stepId": "step_id", "taskId": "task_id"}
-        both = []
+        both: list[Replica] = []
         for _ in range(2):
             settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
             address = stack.enter_context(running_server(settings))
@@ -80,7 +80,8 @@ def replicas() -> Iterator[Replicas]:
                     deadline_pb2_grpc.DeadlineServiceStub(channel),
                 )
             )
-        yield Replicas(aws, *both, {names[member]: task[member] for member in names})
+        first, second = both
+        yield Replicas(aws, first, second, {names[member]: task[member] for member in names})
 
 
 def get(replica: Replica, case: Replicas, metadata: Metadata) -> int:

@@ -242,6 +242,17 @@ func (r *runner) read(ctx context.Context, command command) (any, error) {
 	case "get_farm":
 		farm, err := r.client.Deadline.GetFarm(ctx, &deadlinev1.GetFarmRequest{FarmId: &command.FarmID})
 		return object{"display_name": farm.GetDisplayName()}, err
+	case "get_natively":
+		request := &deadlinev1.GetTaskRequest{}
+		request.FarmId, request.QueueId, request.JobId, request.StepId, request.TaskId = nativeIDs(command.Name)
+		task, err := r.client.Deadline.GetTask(ctx, request)
+		return object{"run_status": strings.TrimPrefix(task.GetRunStatus().String(), "TASK_RUN_STATUS_")}, err
+	case "suspend_natively":
+		request := &deadlinev1.UpdateTaskRequest{}
+		request.FarmId, request.QueueId, request.JobId, request.StepId, request.TaskId = nativeIDs(command.Name)
+		request.TargetRunStatus = deadlinev1.TaskTargetRunStatus_TASK_TARGET_RUN_STATUS_SUSPENDED.Enum()
+		_, err := r.client.Deadline.UpdateTask(ctx, request)
+		return object{}, err
 	case "upload":
 		response, err := r.upload(ctx, command.Chunks)
 		return object{"checksum": response.GetChecksum()}, err

@@ -171,3 +171,10 @@ func snake(name string) string {
 	}
 	return strings.ToLower(words.String())
 }
+
+// nativeIDs returns the ids in the name of a Deadline task; empty ones for any other name.
+func nativeIDs(name string) (farm, queue, job, step, task *string) {
+	parsed, _ := taskgate.ParseTaskName(name)
+	ids, _ := parsed.(taskgate.DeadlineTaskName)
+	return &ids.Farm, &ids.Queue, &ids.Job, &ids.Step, &ids.Task
+}
