@@ -14,6 +14,7 @@ import {
   durationFromMs,
   formatName,
 } from "../src/index.js";
+import { TaskTargetRunStatus } from "../src/gen/taskgate/deadline/v1/deadline_pb.js";
 import type { CallOptions, Client, Token, Watch } from "../src/index.js";
 import * as values from "./values.js";
 
@@ -193,6 +194,15 @@ const COMMANDS: Record<string, (command: Command, options: CallOptions) => unkno
   get_farm: async ({ farm_id }) => {
     const { displayName } = await client().deadline.getFarm({ farmId: farm_id });
     return { display_name: displayName };
+  },
+  get_natively: async ({ name }) => {
+    const { runStatus } = await client().deadline.getTask(values.nativeIds(name));
+    return { run_status: values.runStatus(runStatus) };
+  },
+  suspend_natively: async ({ name }) => {
+    const targetRunStatus = TaskTargetRunStatus.SUSPENDED;
+    await client().deadline.updateTask({ ...values.nativeIds(name), targetRunStatus });
+    return {};
   },
   upload: async ({ chunks }) => {
     const { checksum } = await client().omics.uploadReadSetPart(values.upload(chunks ?? 0));

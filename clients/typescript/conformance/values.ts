@@ -8,6 +8,7 @@ import {
   parseParentName,
   parseTaskName,
 } from "../src/index.js";
+import { TaskRunStatus } from "../src/gen/taskgate/deadline/v1/deadline_pb.js";
 import { FORMS } from "../src/name_forms.js";
 import type {
   Name,
@@ -36,6 +37,20 @@ function word(words: Readonly<Record<number, string>>, number: number): string {
 
 export function state(number: number): string {
   return word(TaskState, number);
+}
+
+export function runStatus(number: number | undefined): string {
+  return word(TaskRunStatus, number ?? TaskRunStatus.UNSPECIFIED);
+}
+
+/** Returns the ids in the name of a Deadline task, by the fields of AWS's requests. */
+export function nativeIds(name: string) {
+  const task = parseTaskName(name);
+  if (task.kind !== "deadlineTask") {
+    throw new RangeError(`${name} is not a task of Deadline Cloud`);
+  }
+  const { farm: farmId, queue: queueId, job: jobId, step: stepId, task: taskId } = task;
+  return { farmId, queueId, jobId, stepId, taskId };
 }
 
 export function task(message: Task): unknown {

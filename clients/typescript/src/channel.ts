@@ -8,7 +8,9 @@ import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@b
 import * as grpc from "@grpc/grpc-js";
 
 import { TaskgateError } from "./errors.js";
-import { PARENT_KEY, sharedParent } from "./parents.js";
+import { PARENT_KEY, rootsIn, sharedParent } from "./parents.js";
+import { isRead, isWrite, SINCE_WRITE_KEY } from "./writes.js";
+import type { Writes } from "./writes.js";
 
 /** Options of a call. */
 export interface CallOptions {
@@ -40,6 +42,7 @@ export class Channel {
     credentials: grpc.ChannelCredentials,
     options: grpc.ChannelOptions,
     private readonly metadata: Readonly<Record<string, string>>,
+    private readonly writes: Writes,
   ) {
     this.client = new grpc.Client(address, credentials, options);
   }
@@ -65,6 +68,7 @@ export class Channel {
         this.metadataOf(method, request),
         { deadline: Date.now() + timeoutMs },
         (error, response) => {
+          this.recordEnd(method, request);
           removeListener();
           settle(resolve, reject, signal, error, response);
         },
@@ -92,6 +96,9 @@ export class Channel {
     );
     // The iterator reports errors, too, but an event without a listener would be thrown.
     call.on("error", () => undefined);
+    call.on("status", () => {
+      this.recordEnd(method, request);
+    });
     const messages = call[Symbol.asyncIterator]() as AsyncIterator<MessageShape<O>>;
     return {
       read: async () => {
@@ -127,6 +134,7 @@ export class Channel {
         this.metadataOf(method),
         optionsOf(timeoutMs),
         (error, response) => {
+          this.recordEnd(method);
           removeListener();
           source.destroy();
           settle(resolve, reject, signal, error, response);
@@ -184,7 +192,18 @@ export class Channel {
     if (parent !== undefined) {
       metadata.set(PARENT_KEY, parent);
     }
+    const sinceWrite = isRead(method) ? this.writes.since(rootsIn(method, request)) : undefined;
+    if (sinceWrite !== undefined) {
+      metadata.set(SINCE_WRITE_KEY, sinceWrite);
+    }
     return metadata;
+  }
+
+  /** Records the end of a call that may have written, whatever its outcome. */
+  private recordEnd(method: DescMethod, request: unknown = {}): void {
+    if (isWrite(method)) {
+      this.writes.record(rootsIn(method, request));
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import { REAL_TIMING } from "./reconnects.js";
 import type { Timing } from "./reconnects.js";
 import { channelCredentials } from "./security.js";
 import type { Tls, Token } from "./security.js";
+import { Writes } from "./writes.js";
 
 const CHANNEL_OPTIONS: grpc.ChannelOptions = {
   // A thousand tasks with AWS's own messages exceed gRPC's default of 4 MiB.
@@ -74,6 +75,9 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
   }
   const { tls, token, target = "" } = options;
   const metadata: Record<string, string> = target === "" ? {} : { "taskgate-target": target };
-  const channel = new Channel(address, channelCredentials(tls, token), channelOptions, metadata);
-  return new Client(channel, options.timing ?? REAL_TIMING);
+  const { timing = REAL_TIMING } = options;
+  const writes = new Writes(() => timing.now());
+  const credentials = channelCredentials(tls, token);
+  const channel = new Channel(address, credentials, channelOptions, metadata, writes);
+  return new Client(channel, timing);
 }

@@ -52,6 +52,25 @@ export function sharedParent(method: DescMethod, request: unknown): string | und
   return canBeSent && others.length === 0 ? parent : undefined;
 }
 
+/**
+ * Returns the jobs and runs of all names in a request of TaskService; undefined if it, or a request of
+ * another service, may concern others, too.
+ */
+export function rootsIn(method: DescMethod, request: unknown): ReadonlySet<string> | undefined {
+  if (method.parent.typeName !== TaskService.typeName) {
+    return undefined;
+  }
+  const parents = parentsIn(request as NamedRequest);
+  const areRoots = parents.length > 0 && parents.every(isRoot);
+  return areRoots ? new Set(parents) : undefined;
+}
+
+function isRoot(name: string): boolean {
+  const parts = name.split("/");
+  const root = ROOTS.get(parts[0]);
+  return root !== undefined && match(root, parts) !== undefined;
+}
+
 function parentsIn({ name = "", parent = "", names = [], updates = [] }: NamedRequest): string[] {
   const tasks = [...(name === "" ? [] : [name]), ...names];
   tasks.push(...updates.map((update) => update.name ?? ""));
