@@ -27,10 +27,11 @@ final class GrpcStream<R> extends ClientCall.Listener<R> implements ServerStream
 
   static <Q extends Message, R> ServerStream<R> open(
       Channel channel, MethodDescriptor<Q, R> method, Q request, @Nullable Duration timeout) {
+    CallOptions unlimited = CallOptions.DEFAULT.withOption(Writes.ROOTS, Parents.roots(request));
     CallOptions options =
         timeout == null
-            ? CallOptions.DEFAULT
-            : CallOptions.DEFAULT.withDeadlineAfter(Timing.nanosOf(timeout), TimeUnit.NANOSECONDS);
+            ? unlimited
+            : unlimited.withDeadlineAfter(Timing.nanosOf(timeout), TimeUnit.NANOSECONDS);
     ClientCall<Q, R> call = channel.newCall(method, options);
     GrpcStream<R> stream = new GrpcStream<>(call);
     call.start(stream, Parents.headers(request));

@@ -35,7 +35,8 @@ final class Parents {
 
   /** Returns a stub for one call. An interceptor has no request yet when the call starts. */
   static <S extends AbstractStub<S>> S attach(S stub, Message request) {
-    return stub.withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers(request)));
+    return stub.withOption(Writes.ROOTS, roots(request))
+        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers(request)));
   }
 
   /** Returns the metadata of a call. */
@@ -52,6 +53,18 @@ final class Parents {
     return parents.size() == 1
         ? parents.stream().filter(Headers::canBeSent).findFirst()
         : Optional.empty();
+  }
+
+  /** Returns the jobs and runs of all names in a request; empty if it may concern others, too. */
+  static Set<String> roots(Message request) {
+    Set<String> parents = Set.copyOf(parents(request));
+    return parents.stream().allMatch(Parents::isRoot) ? parents : Set.of();
+  }
+
+  private static boolean isRoot(String name) {
+    List<String> parts = List.of(name.split("/", -1));
+    List<String> root = ROOTS.getOrDefault(parts.get(0), List.of());
+    return !root.isEmpty() && NameForm.match(root, parts).isPresent();
   }
 
   /** Returns the job or run in the name of a job, run, step or task; other names unchanged. */

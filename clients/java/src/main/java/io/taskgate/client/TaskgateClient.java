@@ -57,6 +57,7 @@ public final class TaskgateClient implements AutoCloseable, AwsServices {
   private final ReconnectLimit reconnects;
   private final Lifetime lifetime;
   private final Timing timing;
+  private final Writes writes;
   private final Channel channel;
   private final TaskServiceBlockingStub tasks;
 
@@ -65,17 +66,22 @@ public final class TaskgateClient implements AutoCloseable, AwsServices {
       ReconnectLimit reconnects,
       Lifetime lifetime,
       Timing timing,
+      Writes writes,
       Duration timeout) {
     this.connection = connection;
     this.reconnects = reconnects;
     this.lifetime = lifetime;
     this.timing = timing;
-    channel = ClientInterceptors.intercept(connection, new DefaultTimeout(timeout), lifetime);
+    this.writes = writes;
+    channel =
+        ClientInterceptors.intercept(connection, new DefaultTimeout(timeout), writes, lifetime);
     tasks = TaskServiceGrpc.newBlockingStub(channel);
   }
 
   static TaskgateClient of(ManagedChannel connection, ReconnectLimit reconnects, Timing timing) {
-    return new TaskgateClient(connection, reconnects, new Lifetime(), timing, DEFAULT_TIMEOUT);
+    Writes writes = new Writes(timing::nanoTime);
+    return new TaskgateClient(
+        connection, reconnects, new Lifetime(), timing, writes, DEFAULT_TIMEOUT);
   }
 
   /**
@@ -105,7 +111,7 @@ public final class TaskgateClient implements AutoCloseable, AwsServices {
    * @return a client that is closed with this one
    */
   public TaskgateClient withTimeout(Duration timeout) {
-    return new TaskgateClient(connection, reconnects, lifetime, timing, timeout);
+    return new TaskgateClient(connection, reconnects, lifetime, timing, writes, timeout);
   }
 
   /**

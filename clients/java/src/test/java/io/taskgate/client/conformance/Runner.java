@@ -219,6 +219,14 @@ public final class Runner {
             GetFarmRequest.newBuilder().setFarmId(text(command, "farm_id")).build();
         yield Map.of("display_name", limited.deadline().getFarm(request).getDisplayName());
       }
+      case "get_natively" -> {
+        var task = limited.deadline().getTask(Values.nativeRead(text(command, "name")));
+        yield Map.of("run_status", Values.runStatus(task));
+      }
+      case "suspend_natively" -> {
+        var unused = limited.deadline().updateTask(Values.nativeSuspension(text(command, "name")));
+        yield Map.of();
+      }
       case "upload" -> {
         var chunks = Collections.nCopies(number(command, "chunks"), Values.chunk()).iterator();
         var response = client.upload(OmicsServiceGrpc.getUploadReadSetPartMethod(), chunks);

@@ -4,6 +4,10 @@ import com.google.protobuf.ByteString;
 import io.taskgate.client.Name;
 import io.taskgate.client.TaskgateException;
 import io.taskgate.client.WatchEvent;
+import io.taskgate.deadline.v1.GetTaskRequest;
+import io.taskgate.deadline.v1.GetTaskResponse;
+import io.taskgate.deadline.v1.TaskTargetRunStatus;
+import io.taskgate.deadline.v1.UpdateTaskRequest;
 import io.taskgate.omics.v1.UploadReadSetPartRequest;
 import io.taskgate.v1.ParentStatus;
 import io.taskgate.v1.SnapshotReason;
@@ -38,6 +42,35 @@ final class Values {
 
   private static String word(Enum<?> known, String prefix, int number) {
     return known == null ? Integer.toString(number) : known.name().substring(prefix.length());
+  }
+
+  static String runStatus(GetTaskResponse task) {
+    return word(task.getRunStatus(), "TASK_RUN_STATUS_", task.getRunStatusValue());
+  }
+
+  /** Returns AWS's own request that reads a Deadline task. */
+  static GetTaskRequest nativeRead(String name) {
+    var task = (Name.DeadlineTask) Name.parseTask(name);
+    return GetTaskRequest.newBuilder()
+        .setFarmId(task.farm())
+        .setQueueId(task.queue())
+        .setJobId(task.job())
+        .setStepId(task.step())
+        .setTaskId(task.task())
+        .build();
+  }
+
+  /** Returns AWS's own request that suspends a Deadline task. */
+  static UpdateTaskRequest nativeSuspension(String name) {
+    GetTaskRequest task = nativeRead(name);
+    return UpdateTaskRequest.newBuilder()
+        .setFarmId(task.getFarmId())
+        .setQueueId(task.getQueueId())
+        .setJobId(task.getJobId())
+        .setStepId(task.getStepId())
+        .setTaskId(task.getTaskId())
+        .setTargetRunStatus(TaskTargetRunStatus.TASK_TARGET_RUN_STATUS_SUSPENDED)
+        .build();
   }
 
   static String state(int number) {
