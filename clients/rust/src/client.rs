@@ -11,7 +11,7 @@ use crate::connect::Options;
 use crate::error::Error;
 use crate::listing::TaskListing;
 use crate::log_session::LogSession;
-use crate::parents::{shared_parent, HasNames, PARENT_KEY};
+use crate::parents::{roots, shared_parent, HasNames, PARENT_KEY};
 use crate::protos::grpc::health::v1::health_check_response::ServingStatus;
 use crate::protos::grpc::health::v1::health_client::HealthClient;
 use crate::protos::grpc::health::v1::HealthCheckRequest;
@@ -303,7 +303,9 @@ where
 /// Returns a request with its metadata and timeout.
 fn prepared<Q: HasNames>(request: Q, limit: Option<Duration>) -> Request<Q> {
     let parent = shared_parent(&request).and_then(|parent| parent.parse().ok());
+    let roots = roots(&request);
     let mut request = Request::new(request);
+    request.extensions_mut().insert(roots);
     if let Some(parent) = parent {
         request.metadata_mut().insert(PARENT_KEY, parent);
     }

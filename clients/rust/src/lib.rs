@@ -25,6 +25,7 @@ mod token;
 mod transport;
 mod wait;
 mod watch_session;
+mod writes;
 
 /// The generated messages and stubs, by their proto packages.
 #[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]

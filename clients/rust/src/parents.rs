@@ -14,6 +14,8 @@ use crate::protos::taskgate::v1::{
     SummarizeTasksRequest, SuspendTaskRequest, WaitTaskRequest, WatchTasksRequest,
 };
 
+use crate::writes::Roots;
+
 /// The metadata key.
 pub(crate) const PARENT_KEY: &str = "taskgate-parent";
 
@@ -65,6 +67,14 @@ pub(crate) fn shared_parent(request: &impl HasNames) -> Option<&str> {
     (can_be_sent && parents.all(|other| other == parent)).then_some(parent)
 }
 
+/// Returns the jobs and runs of all names in a request.
+pub(crate) fn roots(request: &impl HasNames) -> Roots {
+    let parents = request.parents();
+    let is_root = |name: &&str| root_of(name).is_some_and(|root| matched(root, name).is_some());
+    let are_roots = !parents.is_empty() && parents.iter().all(is_root);
+    Roots(are_roots.then(|| parents.into_iter().map(str::to_owned).collect()))
+}
+
 /// Returns the job or run in the name of a job, run, step or task; any other name unchanged.
 fn parent_of(name: &str) -> &str {
     let Some(root) = root_of(name) else { return name };
@@ -102,6 +112,21 @@ mod tests {
 
     fn tasks() -> Vec<String> {
         (0..3).map(|number| format!("{RUN}/tasks/{number}")).collect()
+    }
+
+    #[test]
+    fn a_request_concerns_the_jobs_and_runs_in_its_names_or_also_others() {
+        let task = format!("{JOB}/steps/step-4/tasks/task-5");
+        let names = |names: &[&str]| BatchGetTasksRequest {
+            names: names.iter().map(ToString::to_string).collect(),
+            ..Default::default()
+        };
+        let both = Some(vec![JOB.to_owned(), RUN.to_owned()]);
+        assert_eq!(roots(&names(&[&task, "omics/runs/1234567/tasks/1"])).0, both);
+        assert_eq!(roots(&names(&[&task, "batch/queues/q/jobs/j"])).0, None);
+        let queue = "deadline/farms/f/queues/q".to_owned();
+        assert_eq!(roots(&ListTasksRequest { parent: queue, ..Default::default() }).0, None);
+        assert_eq!(roots(&GetServerInfoRequest {}).0, None);
     }
 
     #[test]

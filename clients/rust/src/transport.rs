@@ -1,10 +1,12 @@
-//! The transport of all calls: adds the token, the target and a default timeout, and retries reads.
+//! The transport of all calls: adds the token, the target, a default timeout and the time since the
+//! latest write, and retries reads.
 
 use std::error::Error as _;
 use std::future::{poll_fn, Future};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -16,6 +18,7 @@ use tower_service::Service;
 
 use crate::retries::{is_unavailable, Retries};
 use crate::token::Token;
+use crate::writes::{is_read, is_write, Roots, Writes, SINCE_WRITE_KEY};
 
 const TARGET_KEY: &str = "taskgate-target";
 const TIMEOUT_KEY: &str = "grpc-timeout";
@@ -36,6 +39,7 @@ struct Shared {
     token: Option<Token>,
     target: Option<HeaderValue>,
     retries: Retries,
+    writes: Writes,
 }
 
 impl Transport {
@@ -46,10 +50,34 @@ impl Transport {
         others: Vec<String>,
     ) -> Self {
         let retries = Retries::new(others);
-        Self { channel, shared: Arc::new(Shared { token, target, retries }) }
+        let writes = Writes::default();
+        Self { channel, shared: Arc::new(Shared { token, target, retries, writes }) }
     }
 
     async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+        let shared = self.shared.clone();
+        let roots = request.extensions_mut().remove::<Roots>().unwrap_or_default();
+        if is_write(request.uri().path()) {
+            // Recorded as ended when it is dropped, also if the caller drops the future.
+            let write = shared.writes.start(roots);
+            let response = self.send_prepared(request).await?;
+            return Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ended_with_the_body = &write;
+                    frame
+                }))
+            }));
+        }
+        if is_read(request.uri().path()) {
+            let since = shared.writes.since(&roots, Instant::now());
+            if let Some(since) = since.and_then(|since| HeaderValue::from_str(&since).ok()) {
+                request.headers_mut().insert(SINCE_WRITE_KEY, since);
+            }
+        }
+        self.send_prepared(request).await
+    }
+
+    async fn send_prepared(self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         let shared = &self.shared;
         if let Some(target) = &shared.target {
             request.headers_mut().insert(TARGET_KEY, target.clone());

@@ -245,6 +245,16 @@ impl Runner {
                 let farm = client.deadline().get_farm(request).await.map_err(Error::from)?;
                 json!({"display_name": farm.into_inner().display_name})
             }
+            "get_natively" => {
+                let request = values::native_read(&command.name);
+                let task = client.deadline().get_task(request).await.map_err(Error::from)?;
+                json!({"run_status": values::run_status(task.into_inner().run_status)})
+            }
+            "suspend_natively" => {
+                let request = values::native_suspension(&command.name);
+                client.deadline().update_task(request).await.map_err(Error::from)?;
+                json!({})
+            }
             "upload" => {
                 let chunks = futures_util::stream::iter(std::iter::repeat_n(
                     values::chunk(),

@@ -1,6 +1,7 @@
 //! Results of the client in the form that runners print.
 
 use serde_json::{json, Value};
+use taskgate_client::protos::taskgate::deadline::v1 as deadline;
 use taskgate_client::protos::taskgate::omics::v1::UploadReadSetPartRequest;
 use taskgate_client::v1::task::Native;
 use taskgate_client::v1::task_parameter::Value as Parameter;
@@ -17,6 +18,40 @@ fn word(name: Option<&str>, prefix: &str, number: i32) -> String {
 pub fn state(number: i32) -> String {
     let known = TaskState::try_from(number).ok();
     word(known.as_ref().map(TaskState::as_str_name), "TASK_STATE_", number)
+}
+
+pub fn run_status(number: Option<i32>) -> String {
+    let number = number.unwrap_or_default();
+    let known = deadline::TaskRunStatus::try_from(number).ok();
+    word(known.as_ref().map(deadline::TaskRunStatus::as_str_name), "TASK_RUN_STATUS_", number)
+}
+
+/// AWS's own request that reads a Deadline task.
+pub fn native_read(name: &str) -> deadline::GetTaskRequest {
+    let Ok(TaskName::DeadlineTask { farm, queue, job, step, task }) = name.parse() else {
+        return deadline::GetTaskRequest::default(); // AWS rejects it
+    };
+    deadline::GetTaskRequest {
+        farm_id: Some(farm),
+        queue_id: Some(queue),
+        job_id: Some(job),
+        step_id: Some(step),
+        task_id: Some(task),
+    }
+}
+
+/// AWS's own request that suspends a Deadline task.
+pub fn native_suspension(name: &str) -> deadline::UpdateTaskRequest {
+    let task = native_read(name);
+    deadline::UpdateTaskRequest {
+        farm_id: task.farm_id,
+        queue_id: task.queue_id,
+        job_id: task.job_id,
+        step_id: task.step_id,
+        task_id: task.task_id,
+        target_run_status: Some(deadline::TaskTargetRunStatus::Suspended.into()),
+        ..Default::default()
+    }
 }
 
 pub fn task(task: &Task) -> Value {
