@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
 	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
 	console-unit contract-bundle demo format fuzz gen help http-differential image-requirements image-test model-pins model-update \
-	odd-values openapi-test outages release requirements serve simulate skew soak test test-alone test-long test-random update-test
+	odd-values openapi-test outages pairs release requirements serve simulate skew soak test test-alone test-long test-random update-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -151,6 +151,11 @@ contract-bundle: gen/stamp ## pack protos, descriptor set and service config for
 
 conformance: gen/stamp ## run the conformance cases with the clients that are built
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance $(RUNNERS)
+	$(MAKE) --no-print-directory pairs PAIRS=300
+
+PAIRS := 100000
+pairs: gen/stamp ## make pairs of a write and a read over three replicas with the clients that are built; no read may be stale
+	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.pairs --pairs $(PAIRS) $(RUNNERS)
 
 skew: gen/stamp ## run clients, built with the stubs of the last release, against the current server
 	cd clients && PYTHONPATH=.:.. ../$(BIN)/python -m conformance.skew $(RUNNERS)
