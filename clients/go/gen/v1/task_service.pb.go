@@ -32,7 +32,7 @@ type GetTaskRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The maximum age of the response when the request arrives. Zero requires a response that AWS
 	// sends after that time. If absent, the server's `default_max_age_seconds` applies, which is one
-	// second unless configured otherwise.
+	// second unless configured otherwise. The metadata `taskgate-since-write` limits the age further.
 	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	// Which fields of the task to return. The default is FULL. With BASIC the server may read a list
 	// of tasks instead, which saves AWS calls if many callers request tasks of the same HealthOmics
@@ -725,8 +725,11 @@ type GetServerInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The version of Taskgate, such as "0.1.0".
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// The AWS services that this server serves, ordered by name.
-	AwsServices   []*AwsService `protobuf:"bytes,2,rep,name=aws_services,json=awsServices,proto3" json:"aws_services,omitempty"`
+	// The AWS services that this server serves, ordered by name, for the target of the call.
+	AwsServices []*AwsService `protobuf:"bytes,2,rep,name=aws_services,json=awsServices,proto3" json:"aws_services,omitempty"`
+	// The targets that the caller may use: the default one first, the others ordered by name. A call
+	// selects a target with the metadata `taskgate-target`.
+	Targets       []*Target `protobuf:"bytes,3,rep,name=targets,proto3" json:"targets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +778,132 @@ func (x *GetServerInfoResponse) GetAwsServices() []*AwsService {
 	return nil
 }
 
+func (x *GetServerInfoResponse) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+// An AWS account and region, by the name that the server gives it.
+type Target struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, such as "default".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The AWS services, ordered by name.
+	Services      []*TargetService `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Target) Reset() {
+	*x = Target{}
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Target) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Target) ProtoMessage() {}
+
+func (x *Target) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Target.ProtoReflect.Descriptor instead.
+func (*Target) Descriptor() ([]byte, []int) {
+	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Target) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Target) GetServices() []*TargetService {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// An AWS service in one target.
+type TargetService struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first segment of the resource names of its tasks, see `AwsService.name`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The AWS region that the server calls. Absent until the server has determined it.
+	Region *string `protobuf:"bytes,2,opt,name=region,proto3,oneof" json:"region,omitempty"`
+	// Whether the server can currently serve calls.
+	Ready         bool `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetService) Reset() {
+	*x = TargetService{}
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetService) ProtoMessage() {}
+
+func (x *TargetService) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetService.ProtoReflect.Descriptor instead.
+func (*TargetService) Descriptor() ([]byte, []int) {
+	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TargetService) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TargetService) GetRegion() string {
+	if x != nil && x.Region != nil {
+		return *x.Region
+	}
+	return ""
+}
+
+func (x *TargetService) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
 // An AWS service, as this server serves it.
 type AwsService struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -794,14 +923,18 @@ type AwsService struct {
 	// The number of operations of that gRPC service.
 	OperationCount int32 `protobuf:"varint,7,opt,name=operation_count,json=operationCount,proto3" json:"operation_count,omitempty"`
 	// The TaskService methods that support tasks of this AWS service.
-	TaskMethods   []string `protobuf:"bytes,8,rep,name=task_methods,json=taskMethods,proto3" json:"task_methods,omitempty"`
+	TaskMethods []string `protobuf:"bytes,8,rep,name=task_methods,json=taskMethods,proto3" json:"task_methods,omitempty"`
+	// How much of its quota the server uses, for each AWS operation that it has called since it was
+	// started, ordered by name. Each process of a server with several workers has an equal part of
+	// the quota, and reports its own.
+	QuotaUsage    []*QuotaUsage `protobuf:"bytes,9,rep,name=quota_usage,json=quotaUsage,proto3" json:"quota_usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AwsService) Reset() {
 	*x = AwsService{}
-	mi := &file_taskgate_v1_task_service_proto_msgTypes[11]
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +946,7 @@ func (x *AwsService) String() string {
 func (*AwsService) ProtoMessage() {}
 
 func (x *AwsService) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgate_v1_task_service_proto_msgTypes[11]
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +959,7 @@ func (x *AwsService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwsService.ProtoReflect.Descriptor instead.
 func (*AwsService) Descriptor() ([]byte, []int) {
-	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{11}
+	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AwsService) GetName() string {
@@ -885,6 +1018,78 @@ func (x *AwsService) GetTaskMethods() []string {
 	return nil
 }
 
+func (x *AwsService) GetQuotaUsage() []*QuotaUsage {
+	if x != nil {
+		return x.QuotaUsage
+	}
+	return nil
+}
+
+// How much of the quota of an AWS operation is used.
+type QuotaUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the AWS operation, such as "GetRun".
+	Operation string `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// The calls per second that the server sends at most: AWS's quota less a reserve, and less than
+	// that after AWS has throttled calls. Absent if nothing limits the operation.
+	Limit *float64 `protobuf:"fixed64,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// The calls per second that the server sends at present, averaged over about a second.
+	Used          float64 `protobuf:"fixed64,3,opt,name=used,proto3" json:"used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaUsage) Reset() {
+	*x = QuotaUsage{}
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaUsage) ProtoMessage() {}
+
+func (x *QuotaUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgate_v1_task_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaUsage.ProtoReflect.Descriptor instead.
+func (*QuotaUsage) Descriptor() ([]byte, []int) {
+	return file_taskgate_v1_task_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QuotaUsage) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *QuotaUsage) GetLimit() float64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *QuotaUsage) GetUsed() float64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
 var File_taskgate_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_taskgate_v1_task_service_proto_rawDesc = "" +
@@ -941,10 +1146,19 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\fobserve_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vobserveTime\x12>\n" +
 	"\rparent_status\x18\b \x01(\v2\x19.taskgate.v1.ParentStatusR\fparentStatusB\x0f\n" +
 	"\r_display_name\"\x16\n" +
-	"\x14GetServerInfoRequest\"m\n" +
+	"\x14GetServerInfoRequest\"\x9c\x01\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12:\n" +
-	"\faws_services\x18\x02 \x03(\v2\x17.taskgate.v1.AwsServiceR\vawsServices\"\xa7\x02\n" +
+	"\faws_services\x18\x02 \x03(\v2\x17.taskgate.v1.AwsServiceR\vawsServices\x12-\n" +
+	"\atargets\x18\x03 \x03(\v2\x13.taskgate.v1.TargetR\atargets\"T\n" +
+	"\x06Target\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
+	"\bservices\x18\x02 \x03(\v2\x1a.taskgate.v1.TargetServiceR\bservices\"a\n" +
+	"\rTargetService\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\x06region\x18\x02 \x01(\tH\x00R\x06region\x88\x01\x01\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\bR\x05readyB\t\n" +
+	"\a_region\"\xe1\x02\n" +
 	"\n" +
 	"AwsService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -954,9 +1168,17 @@ const file_taskgate_v1_task_service_proto_rawDesc = "" +
 	"\x10not_ready_reason\x18\x05 \x01(\tH\x01R\x0enotReadyReason\x88\x01\x01\x12!\n" +
 	"\fgrpc_service\x18\x06 \x01(\tR\vgrpcService\x12'\n" +
 	"\x0foperation_count\x18\a \x01(\x05R\x0eoperationCount\x12!\n" +
-	"\ftask_methods\x18\b \x03(\tR\vtaskMethodsB\t\n" +
+	"\ftask_methods\x18\b \x03(\tR\vtaskMethods\x128\n" +
+	"\vquota_usage\x18\t \x03(\v2\x17.taskgate.v1.QuotaUsageR\n" +
+	"quotaUsageB\t\n" +
 	"\a_regionB\x13\n" +
-	"\x11_not_ready_reason2\x97\b\n" +
+	"\x11_not_ready_reason\"c\n" +
+	"\n" +
+	"QuotaUsage\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\tR\toperation\x12\x19\n" +
+	"\x05limit\x18\x02 \x01(\x01H\x00R\x05limit\x88\x01\x01\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x01R\x04usedB\b\n" +
+	"\x06_limit2\x97\b\n" +
 	"\vTaskService\x12I\n" +
 	"\aGetTask\x12\x1b.taskgate.v1.GetTaskRequest\x1a\x1c.taskgate.v1.GetTaskResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rBatchGetTasks\x12!.taskgate.v1.BatchGetTasksRequest\x1a\".taskgate.v1.BatchGetTasksResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -986,7 +1208,7 @@ func file_taskgate_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_taskgate_v1_task_service_proto_rawDescData
 }
 
-var file_taskgate_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_taskgate_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_taskgate_v1_task_service_proto_goTypes = []any{
 	(*GetTaskRequest)(nil),           // 0: taskgate.v1.GetTaskRequest
 	(*GetTaskResponse)(nil),          // 1: taskgate.v1.GetTaskResponse
@@ -999,77 +1221,83 @@ var file_taskgate_v1_task_service_proto_goTypes = []any{
 	(*SummarizeTasksResponse)(nil),   // 8: taskgate.v1.SummarizeTasksResponse
 	(*GetServerInfoRequest)(nil),     // 9: taskgate.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil),    // 10: taskgate.v1.GetServerInfoResponse
-	(*AwsService)(nil),               // 11: taskgate.v1.AwsService
-	(*durationpb.Duration)(nil),      // 12: google.protobuf.Duration
-	(TaskView)(0),                    // 13: taskgate.v1.TaskView
-	(*Task)(nil),                     // 14: taskgate.v1.Task
-	(*status.Status)(nil),            // 15: google.rpc.Status
-	(*TaskCounts)(nil),               // 16: taskgate.v1.TaskCounts
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(*ParentStatus)(nil),             // 18: taskgate.v1.ParentStatus
-	(*WatchTasksRequest)(nil),        // 19: taskgate.v1.WatchTasksRequest
-	(*WaitTaskRequest)(nil),          // 20: taskgate.v1.WaitTaskRequest
-	(*CancelTaskRequest)(nil),        // 21: taskgate.v1.CancelTaskRequest
-	(*RetryTaskRequest)(nil),         // 22: taskgate.v1.RetryTaskRequest
-	(*SuspendTaskRequest)(nil),       // 23: taskgate.v1.SuspendTaskRequest
-	(*BatchUpdateTasksRequest)(nil),  // 24: taskgate.v1.BatchUpdateTasksRequest
-	(*StreamTaskLogsRequest)(nil),    // 25: taskgate.v1.StreamTaskLogsRequest
-	(*WatchTasksResponse)(nil),       // 26: taskgate.v1.WatchTasksResponse
-	(*WaitTaskResponse)(nil),         // 27: taskgate.v1.WaitTaskResponse
-	(*CancelTaskResponse)(nil),       // 28: taskgate.v1.CancelTaskResponse
-	(*RetryTaskResponse)(nil),        // 29: taskgate.v1.RetryTaskResponse
-	(*SuspendTaskResponse)(nil),      // 30: taskgate.v1.SuspendTaskResponse
-	(*BatchUpdateTasksResponse)(nil), // 31: taskgate.v1.BatchUpdateTasksResponse
-	(*StreamTaskLogsResponse)(nil),   // 32: taskgate.v1.StreamTaskLogsResponse
+	(*Target)(nil),                   // 11: taskgate.v1.Target
+	(*TargetService)(nil),            // 12: taskgate.v1.TargetService
+	(*AwsService)(nil),               // 13: taskgate.v1.AwsService
+	(*QuotaUsage)(nil),               // 14: taskgate.v1.QuotaUsage
+	(*durationpb.Duration)(nil),      // 15: google.protobuf.Duration
+	(TaskView)(0),                    // 16: taskgate.v1.TaskView
+	(*Task)(nil),                     // 17: taskgate.v1.Task
+	(*status.Status)(nil),            // 18: google.rpc.Status
+	(*TaskCounts)(nil),               // 19: taskgate.v1.TaskCounts
+	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
+	(*ParentStatus)(nil),             // 21: taskgate.v1.ParentStatus
+	(*WatchTasksRequest)(nil),        // 22: taskgate.v1.WatchTasksRequest
+	(*WaitTaskRequest)(nil),          // 23: taskgate.v1.WaitTaskRequest
+	(*CancelTaskRequest)(nil),        // 24: taskgate.v1.CancelTaskRequest
+	(*RetryTaskRequest)(nil),         // 25: taskgate.v1.RetryTaskRequest
+	(*SuspendTaskRequest)(nil),       // 26: taskgate.v1.SuspendTaskRequest
+	(*BatchUpdateTasksRequest)(nil),  // 27: taskgate.v1.BatchUpdateTasksRequest
+	(*StreamTaskLogsRequest)(nil),    // 28: taskgate.v1.StreamTaskLogsRequest
+	(*WatchTasksResponse)(nil),       // 29: taskgate.v1.WatchTasksResponse
+	(*WaitTaskResponse)(nil),         // 30: taskgate.v1.WaitTaskResponse
+	(*CancelTaskResponse)(nil),       // 31: taskgate.v1.CancelTaskResponse
+	(*RetryTaskResponse)(nil),        // 32: taskgate.v1.RetryTaskResponse
+	(*SuspendTaskResponse)(nil),      // 33: taskgate.v1.SuspendTaskResponse
+	(*BatchUpdateTasksResponse)(nil), // 34: taskgate.v1.BatchUpdateTasksResponse
+	(*StreamTaskLogsResponse)(nil),   // 35: taskgate.v1.StreamTaskLogsResponse
 }
 var file_taskgate_v1_task_service_proto_depIdxs = []int32{
-	12, // 0: taskgate.v1.GetTaskRequest.max_age:type_name -> google.protobuf.Duration
-	13, // 1: taskgate.v1.GetTaskRequest.view:type_name -> taskgate.v1.TaskView
-	14, // 2: taskgate.v1.GetTaskResponse.task:type_name -> taskgate.v1.Task
-	13, // 3: taskgate.v1.BatchGetTasksRequest.view:type_name -> taskgate.v1.TaskView
-	12, // 4: taskgate.v1.BatchGetTasksRequest.max_age:type_name -> google.protobuf.Duration
+	15, // 0: taskgate.v1.GetTaskRequest.max_age:type_name -> google.protobuf.Duration
+	16, // 1: taskgate.v1.GetTaskRequest.view:type_name -> taskgate.v1.TaskView
+	17, // 2: taskgate.v1.GetTaskResponse.task:type_name -> taskgate.v1.Task
+	16, // 3: taskgate.v1.BatchGetTasksRequest.view:type_name -> taskgate.v1.TaskView
+	15, // 4: taskgate.v1.BatchGetTasksRequest.max_age:type_name -> google.protobuf.Duration
 	4,  // 5: taskgate.v1.BatchGetTasksResponse.results:type_name -> taskgate.v1.TaskResult
-	14, // 6: taskgate.v1.TaskResult.task:type_name -> taskgate.v1.Task
-	15, // 7: taskgate.v1.TaskResult.error:type_name -> google.rpc.Status
-	13, // 8: taskgate.v1.ListTasksRequest.view:type_name -> taskgate.v1.TaskView
-	12, // 9: taskgate.v1.ListTasksRequest.max_age:type_name -> google.protobuf.Duration
-	14, // 10: taskgate.v1.ListTasksResponse.tasks:type_name -> taskgate.v1.Task
-	12, // 11: taskgate.v1.SummarizeTasksRequest.max_age:type_name -> google.protobuf.Duration
-	16, // 12: taskgate.v1.SummarizeTasksResponse.counts:type_name -> taskgate.v1.TaskCounts
-	17, // 13: taskgate.v1.SummarizeTasksResponse.first_start_time:type_name -> google.protobuf.Timestamp
-	17, // 14: taskgate.v1.SummarizeTasksResponse.last_change_time:type_name -> google.protobuf.Timestamp
-	17, // 15: taskgate.v1.SummarizeTasksResponse.observe_time:type_name -> google.protobuf.Timestamp
-	18, // 16: taskgate.v1.SummarizeTasksResponse.parent_status:type_name -> taskgate.v1.ParentStatus
-	11, // 17: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
-	0,  // 18: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
-	2,  // 19: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
-	5,  // 20: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
-	7,  // 21: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
-	19, // 22: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
-	20, // 23: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
-	21, // 24: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
-	22, // 25: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
-	23, // 26: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
-	24, // 27: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
-	25, // 28: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
-	9,  // 29: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
-	1,  // 30: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
-	3,  // 31: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
-	6,  // 32: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
-	8,  // 33: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
-	26, // 34: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
-	27, // 35: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
-	28, // 36: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
-	29, // 37: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
-	30, // 38: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
-	31, // 39: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
-	32, // 40: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
-	10, // 41: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
-	30, // [30:42] is the sub-list for method output_type
-	18, // [18:30] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 6: taskgate.v1.TaskResult.task:type_name -> taskgate.v1.Task
+	18, // 7: taskgate.v1.TaskResult.error:type_name -> google.rpc.Status
+	16, // 8: taskgate.v1.ListTasksRequest.view:type_name -> taskgate.v1.TaskView
+	15, // 9: taskgate.v1.ListTasksRequest.max_age:type_name -> google.protobuf.Duration
+	17, // 10: taskgate.v1.ListTasksResponse.tasks:type_name -> taskgate.v1.Task
+	15, // 11: taskgate.v1.SummarizeTasksRequest.max_age:type_name -> google.protobuf.Duration
+	19, // 12: taskgate.v1.SummarizeTasksResponse.counts:type_name -> taskgate.v1.TaskCounts
+	20, // 13: taskgate.v1.SummarizeTasksResponse.first_start_time:type_name -> google.protobuf.Timestamp
+	20, // 14: taskgate.v1.SummarizeTasksResponse.last_change_time:type_name -> google.protobuf.Timestamp
+	20, // 15: taskgate.v1.SummarizeTasksResponse.observe_time:type_name -> google.protobuf.Timestamp
+	21, // 16: taskgate.v1.SummarizeTasksResponse.parent_status:type_name -> taskgate.v1.ParentStatus
+	13, // 17: taskgate.v1.GetServerInfoResponse.aws_services:type_name -> taskgate.v1.AwsService
+	11, // 18: taskgate.v1.GetServerInfoResponse.targets:type_name -> taskgate.v1.Target
+	12, // 19: taskgate.v1.Target.services:type_name -> taskgate.v1.TargetService
+	14, // 20: taskgate.v1.AwsService.quota_usage:type_name -> taskgate.v1.QuotaUsage
+	0,  // 21: taskgate.v1.TaskService.GetTask:input_type -> taskgate.v1.GetTaskRequest
+	2,  // 22: taskgate.v1.TaskService.BatchGetTasks:input_type -> taskgate.v1.BatchGetTasksRequest
+	5,  // 23: taskgate.v1.TaskService.ListTasks:input_type -> taskgate.v1.ListTasksRequest
+	7,  // 24: taskgate.v1.TaskService.SummarizeTasks:input_type -> taskgate.v1.SummarizeTasksRequest
+	22, // 25: taskgate.v1.TaskService.WatchTasks:input_type -> taskgate.v1.WatchTasksRequest
+	23, // 26: taskgate.v1.TaskService.WaitTask:input_type -> taskgate.v1.WaitTaskRequest
+	24, // 27: taskgate.v1.TaskService.CancelTask:input_type -> taskgate.v1.CancelTaskRequest
+	25, // 28: taskgate.v1.TaskService.RetryTask:input_type -> taskgate.v1.RetryTaskRequest
+	26, // 29: taskgate.v1.TaskService.SuspendTask:input_type -> taskgate.v1.SuspendTaskRequest
+	27, // 30: taskgate.v1.TaskService.BatchUpdateTasks:input_type -> taskgate.v1.BatchUpdateTasksRequest
+	28, // 31: taskgate.v1.TaskService.StreamTaskLogs:input_type -> taskgate.v1.StreamTaskLogsRequest
+	9,  // 32: taskgate.v1.TaskService.GetServerInfo:input_type -> taskgate.v1.GetServerInfoRequest
+	1,  // 33: taskgate.v1.TaskService.GetTask:output_type -> taskgate.v1.GetTaskResponse
+	3,  // 34: taskgate.v1.TaskService.BatchGetTasks:output_type -> taskgate.v1.BatchGetTasksResponse
+	6,  // 35: taskgate.v1.TaskService.ListTasks:output_type -> taskgate.v1.ListTasksResponse
+	8,  // 36: taskgate.v1.TaskService.SummarizeTasks:output_type -> taskgate.v1.SummarizeTasksResponse
+	29, // 37: taskgate.v1.TaskService.WatchTasks:output_type -> taskgate.v1.WatchTasksResponse
+	30, // 38: taskgate.v1.TaskService.WaitTask:output_type -> taskgate.v1.WaitTaskResponse
+	31, // 39: taskgate.v1.TaskService.CancelTask:output_type -> taskgate.v1.CancelTaskResponse
+	32, // 40: taskgate.v1.TaskService.RetryTask:output_type -> taskgate.v1.RetryTaskResponse
+	33, // 41: taskgate.v1.TaskService.SuspendTask:output_type -> taskgate.v1.SuspendTaskResponse
+	34, // 42: taskgate.v1.TaskService.BatchUpdateTasks:output_type -> taskgate.v1.BatchUpdateTasksResponse
+	35, // 43: taskgate.v1.TaskService.StreamTaskLogs:output_type -> taskgate.v1.StreamTaskLogsResponse
+	10, // 44: taskgate.v1.TaskService.GetServerInfo:output_type -> taskgate.v1.GetServerInfoResponse
+	33, // [33:45] is the sub-list for method output_type
+	21, // [21:33] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_taskgate_v1_task_service_proto_init() }
@@ -1087,14 +1315,16 @@ func file_taskgate_v1_task_service_proto_init() {
 	}
 	file_taskgate_v1_task_service_proto_msgTypes[6].OneofWrappers = []any{}
 	file_taskgate_v1_task_service_proto_msgTypes[8].OneofWrappers = []any{}
-	file_taskgate_v1_task_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_taskgate_v1_task_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_taskgate_v1_task_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_taskgate_v1_task_service_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgate_v1_task_service_proto_rawDesc), len(file_taskgate_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,10 @@ const (
 //
 // Every method returns INVALID_ARGUMENT for a malformed request, with a `google.rpc.BadRequest`
 // that lists each violation. Errors of AWS are mapped as docs/errors.md describes.
+//
+// A read returns no data from before the caller's latest write if its metadata has the seconds since
+// the end of that write, rounded down, as `taskgate-since-write`. Another replica may have executed
+// the write. The clients of this project send it.
 type TaskServiceClient interface {
 	// Gets a task. Returns NOT_FOUND if AWS does not have it.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
@@ -84,7 +88,8 @@ type TaskServiceClient interface {
 	// Streams the log of a task and, with `follow`, new lines as the task writes them. A task that
 	// has not run has an empty log.
 	StreamTaskLogs(ctx context.Context, in *StreamTaskLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTaskLogsResponse], error)
-	// Returns the version of the server and the AWS services that it serves. Does not call AWS.
+	// Returns the version of the server, the AWS services that it serves, and its targets. Does not
+	// call AWS.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
 }
 
@@ -249,6 +254,10 @@ func (c *taskServiceClient) GetServerInfo(ctx context.Context, in *GetServerInfo
 //
 // Every method returns INVALID_ARGUMENT for a malformed request, with a `google.rpc.BadRequest`
 // that lists each violation. Errors of AWS are mapped as docs/errors.md describes.
+//
+// A read returns no data from before the caller's latest write if its metadata has the seconds since
+// the end of that write, rounded down, as `taskgate-since-write`. Another replica may have executed
+// the write. The clients of this project send it.
 type TaskServiceServer interface {
 	// Gets a task. Returns NOT_FOUND if AWS does not have it.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
@@ -285,7 +294,8 @@ type TaskServiceServer interface {
 	// Streams the log of a task and, with `follow`, new lines as the task writes them. A task that
 	// has not run has an empty log.
 	StreamTaskLogs(*StreamTaskLogsRequest, grpc.ServerStreamingServer[StreamTaskLogsResponse]) error
-	// Returns the version of the server and the AWS services that it serves. Does not call AWS.
+	// Returns the version of the server, the AWS services that it serves, and its targets. Does not
+	// call AWS.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
 	mustEmbedUnimplementedTaskServiceServer()
 }
