@@ -235,6 +235,7 @@ OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = "0", "3", "8", "12", "13"
         ({"grpc-timeout": "99999999999999H"}, GOOD, {OK, INTERNAL, "reset"}),
         ({"grpc-timeout": "0n"}, GOOD, {"4", "reset"}),
         ({"taskgate-max-age": "yesterday"}, GOOD, {INVALID}),
+        ({"taskgate-since-write": "yesterday"}, GOOD, {INVALID}),
         ({"taskgate-target": "x" * 4000}, GOOD, {INVALID}),
         ({"x-large": "x" * 100_000}, GOOD, {EXHAUSTED, "reset", "closed", "2"}),
         ({"traceparent": "\x7f" * 60}, GOOD, {OK, INTERNAL, "reset"}),

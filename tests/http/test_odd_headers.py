@@ -48,6 +48,7 @@ VALUES = {
     "traceparent": ("00-0-0-0", "x"),
     "taskgate-target": ("nowhere", ""),
     "taskgate-max-age": ("-1", "nan", "1e400", ""),
+    "taskgate-since-write": ("-1", "nan", "1e400", ""),
     "x-grpc-web": ("1",),
 }
 MESSAGE = b'{"name": "%s"}' % RUNNING.encode()

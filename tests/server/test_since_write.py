@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from taskgate.deadline.v1 import deadline_pb2, deadline_pb2_grpc
 from taskgate.v1 import (
+    task_log_pb2,
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
@@ -132,6 +133,20 @@ def test_older_writes_need_no_call_to_aws(replicas: Replicas) -> None:
     since = replicas.aws.request_count
     get(replicas.second, replicas, (("taskgate-since-write", "299.5"),))
     assert operations_since(replicas.aws, since) == []
+
+
+def test_a_log_is_found_after_a_write(replicas: Replicas) -> None:
+    request = task_log_pb2.StreamTaskLogsRequest(name=replicas.name)
+
+    def calls(metadata: Metadata) -> list[str]:
+        since = replicas.aws.request_count
+        list(replicas.second.tasks.StreamTaskLogs(request, metadata=metadata, timeout=SECONDS))
+        return operations_since(replicas.aws, since)
+
+    first = calls(())
+    assert first
+    assert calls(()) == [], "the responses are cached"
+    assert calls(NOW) == first
 
 
 def first_states(replica: Replica, metadata: Metadata, **request: Any) -> list[int]:
