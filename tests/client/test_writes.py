@@ -89,6 +89,28 @@ def test_forgotten_writes_concern_all_reads(writes: Writes, clock: Clock) -> Non
     assert writes.since(["7"]) == "1.000"
 
 
+def test_a_write_counts_as_ending_until_its_end_is_known(writes: Writes, clock: Clock) -> None:
+    end = writes.run([JOB])
+    clock.now += 5
+    assert not writes.is_empty
+    assert writes.since([RUN]) is None
+    assert [writes.since(each) for each in ([JOB], [RUN, JOB], None)] == ["0.000"] * 3
+    end()
+    clock.now += 5
+    assert writes.since([JOB]) == "5.000"
+
+
+def test_a_future_of_a_write_counts_before_its_callbacks_run(
+    client: Client, fake: FakeTaskService
+) -> None:
+    make_scripts(fake, UPDATED)
+    future = client.stub(task_service_pb2_grpc.TaskServiceStub).CancelTask.future(CANCEL)
+    client.get_task(NAME)
+    future.result()
+    client.get_task(NAME)
+    assert has_since_write(fake) == [True, True]
+
+
 @pytest.mark.parametrize(
     ("request_", "roots"),
     [

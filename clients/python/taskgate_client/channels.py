@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import grpc
+
 from taskgate_client.parents import PARENT_KEY, roots_in, shared_parent
 from taskgate_client.writes import SINCE_WRITE_KEY, Writes, is_read, is_write
 
@@ -119,7 +121,11 @@ class _Rpc:
         except BaseException:
             self._writes.record(roots)
             raise
-        if hasattr(call, "add_done_callback"):  # a call that has not ended; else it is a response
+        if isinstance(call, grpc.Future):
+            # gRPC wakes those who wait for the result before it runs callbacks.
+            end = self._writes.run(roots)
+            call.add_done_callback(lambda _: end())
+        elif hasattr(call, "add_done_callback"):  # a call of asyncio, else a response
             call.add_done_callback(lambda _: self._writes.record(roots))
         else:
             self._writes.record(roots)

@@ -51,11 +51,29 @@ class Writes:
         """When the latest write ended that may concern any job or run."""
         self._by_parent: dict[str, float] = {}
         """When the latest write of each job or run ended."""
+        self._running: dict[object, Collection[str] | None] = {}
+        """What the writes concern that `run` has been called for."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there was no write."""
-        return self._latest == NEVER
+        return self._latest == NEVER and not self._running
+
+    def run(self, parents: Collection[str] | None) -> Callable[[], None]:
+        """Count a write as ending at every moment, until the returned function is called.
+
+        For calls whose caller may know their end before this client does.
+        """
+        key = object()
+        with self._lock:
+            self._running[key] = parents
+
+        def end() -> None:
+            self.record(parents)
+            with self._lock:
+                del self._running[key]
+
+        return end
 
     def record(self, parents: Collection[str] | None) -> None:
         """Record that a write has ended. One that failed may have been executed all the same.
@@ -81,6 +99,8 @@ class Writes:
             None if there was no write that matters.
         """
         with self._lock:
+            if any(_overlap(parents, each) for each in self._running.values()):
+                return "0.000"
             ended_at = (
                 self._latest
                 if parents is None
@@ -91,3 +111,7 @@ class Writes:
             return None
         milliseconds = int(seconds * 1000)
         return f"{milliseconds // 1000}.{milliseconds % 1000:03}"
+
+
+def _overlap(parents: Collection[str] | None, others: Collection[str] | None) -> bool:
+    return parents is None or others is None or not set(parents).isdisjoint(others)

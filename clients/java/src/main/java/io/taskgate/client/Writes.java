@@ -143,6 +143,12 @@ final class Writes implements ClientInterceptor {
       super.start(
           new SimpleForwardingClientCallListener<A>(listener) {
             @Override
+            public void onMessage(A message) {
+              record(roots); // observers get the response before the end of the call
+              super.onMessage(message);
+            }
+
+            @Override
             public void onClose(Status status, Metadata trailers) {
               record(roots);
               super.onClose(status, trailers);
