@@ -81,9 +81,8 @@ class Writes:
         Args:
             parents: the jobs and runs that it concerns; None if it may concern others.
         """
-        now = self._clock()
         with self._lock:
-            self._latest = now
+            self._latest = now = self._clock()  # in the lock: a later write must not seem earlier
             self._by_parent |= dict.fromkeys(parents or (), now)
             if parents is None or len(self._by_parent) > MAX_PARENTS:
                 self._by_parent.clear()

@@ -58,6 +58,7 @@ impl Writes {
     /// Records that a write has ended. One that failed may have been executed all the same.
     pub(crate) fn record(&self, roots: &Roots, now: Instant) {
         let mut times = self.lock();
+        let now = times.latest.map_or(now, |latest| latest.max(now)); // threads may overtake
         times.latest = Some(now);
         for parent in roots.0.iter().flatten() {
             times.by_parent.insert(parent.clone(), now);
