@@ -11,6 +11,7 @@ import pytest
 from conformance.cases import load_cases
 from conformance.readmes import ECOSYSTEMS, programs_of
 from conformance.runners import LANGUAGES
+from taskgate_client.writes import READS
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/clients.md").read_text()
@@ -63,3 +64,19 @@ def test_copied_files_are_equal() -> None:
     for language in ("go", "rust"):
         assert (ROOT / f"clients/{language}/service-config.json").read_bytes() == config
     assert (ROOT / "clients/go/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "go/writes.go",
+        "java/src/main/java/io/taskgate/client/Writes.java",
+        "rust/src/writes.rs",
+        "typescript/src/writes.ts",
+    ],
+)
+def test_all_clients_recognize_reads_by_the_same_names(path: str) -> None:
+    source = (ROOT / "clients" / path).read_text()
+    definition = re.search(r"(?:READS|readPrefixes)\b[^=]*=(.*?)\n\n", source, re.DOTALL)
+    assert definition is not None
+    assert set(re.findall(r"[A-Z][A-Za-z]+", definition[1].partition("//")[0])) == set(READS)
