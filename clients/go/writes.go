@@ -38,6 +38,9 @@ func isRead(path string) bool {
 	return false
 }
 
+// isWrite reports whether an RPC may write; those of gRPC's own services, such as health, do not.
+func isWrite(path string) bool { return !isRead(path) && !strings.HasPrefix(path, "/grpc.") }
+
 // writes is when the latest writes of a client ended, by job or run. It is safe for concurrent use.
 type writes struct {
 	now   func() time.Time
@@ -107,7 +110,8 @@ func (w *writes) call(
 ) error {
 	if isRead(path) {
 		ctx = w.withSince(ctx, parents)
-	} else {
+	}
+	if isWrite(path) {
 		defer w.record(parents)
 	}
 	return invoke(ctx)
@@ -133,10 +137,13 @@ func (c writeConnection) NewStream(
 	ctx context.Context, description *grpc.StreamDesc, path string, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	if isRead(path) {
-		return c.ClientConnInterface.NewStream(c.writes.withSince(ctx, nil), description, path, options...)
+		ctx = c.writes.withSince(ctx, nil)
+	}
+	stream, err := c.ClientConnInterface.NewStream(ctx, description, path, options...)
+	if !isWrite(path) {
+		return stream, err
 	}
 	c.writes.record(nil) // a caller that leaves the stream does not receive its end
-	stream, err := c.ClientConnInterface.NewStream(ctx, description, path, options...)
 	if err != nil {
 		return nil, err
 	}

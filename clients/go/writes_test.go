@@ -139,6 +139,21 @@ func TestWriteCountsWhateverItsOutcomeIs(t *testing.T) {
 	}
 }
 
+func TestRPCReadsOrWritesByItsName(t *testing.T) {
+	for path, want := range map[string][2]bool{
+		"/taskgate.v1.TaskService/SummarizeTasks":               {true, false},
+		"/taskgate.deadline.v1.DeadlineService/BatchGetTask":    {true, false},
+		"/taskgate.v1.TaskService/CancelTask":                   {false, true},
+		"/taskgate.omics.v1.OmicsService/UploadReadSetPart":     {false, true},
+		"/grpc.health.v1.Health/Check":                          {false, false},
+		"/grpc.reflection.v1.ServerReflection/ServerReflection": {false, false},
+	} {
+		if found := [2]bool{isRead(path), isWrite(path)}; found != want {
+			t.Errorf("%s reads and writes: %v", path, found)
+		}
+	}
+}
+
 func TestStreamOfOtherServiceMayWrite(t *testing.T) {
 	fake, w := &fakeConnection{err: errors.New("timed out")}, newWrites(time.Now)
 	connection := writeConnection{fake, w}
