@@ -177,6 +177,18 @@ def test_a_watch_begins_after_a_write_through_another_replica(
     open_watch.cancel()
 
 
+def test_a_watch_resumes_with_a_write_through_another_replica(replicas: Replicas) -> None:
+    request = task_watch_pb2.WatchTasksRequest(parent=replicas.job)
+    stream = replicas.second.tasks.WatchTasks(request, timeout=SECONDS)
+    request.resume_token = next(each.resume_token for each in stream if each.resume_token)
+    stream.cancel()
+    replicas.retry()
+    stream = replicas.second.tasks.WatchTasks(request, metadata=NOW, timeout=SECONDS)
+    assert next(stream).HasField("resumed")
+    assert next(stream).task_change.task.state == task_pb2.TASK_STATE_PENDING
+    stream.cancel()
+
+
 @pytest.mark.parametrize("watched", ["parent", "names"])
 def test_a_watch_does_not_begin_before_the_write_while_aws_fails(
     replicas: Replicas, watched: str
