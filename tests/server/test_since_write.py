@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,11 +21,13 @@ from taskgate.v1 import (
     task_update_pb2,
     task_watch_pb2,
 )
-from taskgate_client import CallError
+from taskgate_client import CallError, connect
 from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
 from tests.support.aws_requests import operations_since
+from tests.support.polling import wait_until
 from tests.support.running_server import running_server, settings_for
+from tests.support.server_process import is_serving
 
 SECONDS = 15.0
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -48,6 +51,8 @@ class Replicas:
     first: Replica
     second: Replica
     ids: dict[str, str]
+    addresses: str
+    """Of both, as a gRPC target."""
 
     @property
     def job(self) -> str:
@@ -71,9 +76,12 @@ def replicas() -> Iterator[Replicas]:
         names = {"farmId": "farm_id", "queueId": "queue_id", "jobId": "job_id"}
         names |= {"stepId": "step_id", "taskId": "task_id"}
         both: list[Replica] = []
+        addresses = []
         for _ in range(2):
             settings = settings_for(aws.endpoint_url, default_max_age_seconds=60)
             address = stack.enter_context(running_server(settings))
+            addresses.append(str(address))
+            wait_until(partial(is_serving, str(address)))
             channel = stack.enter_context(grpc.insecure_channel(str(address)))
             both.append(
                 Replica(
@@ -82,7 +90,8 @@ def replicas() -> Iterator[Replicas]:
                 )
             )
         first, second = both
-        yield Replicas(aws, first, second, {names[member]: task[member] for member in names})
+        ids = {names[member]: task[member] for member in names}
+        yield Replicas(aws, first, second, ids, f"ipv4:{','.join(addresses)}")
 
 
 def get(replica: Replica, case: Replicas, metadata: Metadata) -> int:
@@ -126,6 +135,17 @@ def test_a_read_shows_a_write_through_another_replica(
     replicas.retry()
     assert read(replicas.second, replicas, ()) == task_pb2.TASK_STATE_SUSPENDED, "it is cached"
     assert read(replicas.second, replicas, NOW) == task_pb2.TASK_STATE_PENDING
+
+
+def test_a_client_that_calls_replicas_in_turn_reads_its_own_writes(replicas: Replicas) -> None:
+    with connect(replicas.addresses, balance=True) as client:
+        for _ in range(20):
+            client.retry_task(replicas.name)
+            states = [client.get_task(replicas.name, max_age=60).state for _ in range(2)]
+            assert states == [task_pb2.TASK_STATE_PENDING] * 2
+            client.suspend_task(replicas.name)
+            states = [client.get_task(replicas.name, max_age=60).state for _ in range(2)]
+            assert states == [task_pb2.TASK_STATE_SUSPENDED] * 2
 
 
 def test_older_writes_need_no_call_to_aws(replicas: Replicas) -> None:
