@@ -34,8 +34,8 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def client(address: str, slept: list[float]) -> Iterator[Client]:
-    timing = Timing(sleep=slept.append, random=lambda: 0.5)
-    with connect(address, timing) as client:
+    timing = Timing(wait=lambda _, seconds: slept.append(seconds), random=lambda: 0.5)
+    with connect(address, timing=timing) as client:
         yield client
 
 

@@ -10,6 +10,8 @@ import grpc
 import pytest
 
 from taskgate_client.aio.uploads import AsyncStubChannel
+from taskgate_client.channels import CallDefaults
+from taskgate_client.lifetime import Lifetime
 from taskgate_client.writes import Writes
 
 Status = tuple[grpc.StatusCode, str]
@@ -65,7 +67,9 @@ class Channel:
 
 def upload(*statuses: Status) -> Any:
     channel: Any = Channel(Call(*statuses))
-    return AsyncStubChannel(channel, Writes(time.monotonic)).stream_unary("/upload")([])
+    return AsyncStubChannel(channel, CallDefaults(Writes(time.monotonic), Lifetime())).stream_unary(
+        "/upload"
+    )([])
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_wait_that_times_out_returns_the_latest_task(address: str, fake: FakeT
         return RUNNING
 
     fake.script("WaitTask", respond_late)
-    with connect(address, Timing(clock=lambda: now[0], sleep=lambda _: None)) as client:
+    with connect(address, timing=Timing(clock=lambda: now[0], wait=lambda *_: None)) as client:
         assert client.wait_task(NAME, timeout=20) == RUNNING
     assert len(fake.requests["WaitTask"]) == 2
 
@@ -91,5 +91,5 @@ def test_a_server_lost_during_the_first_call_is_retried(
         return LOST
 
     fake.script("WaitTask", lose, DONE)
-    with connect(address, Timing(clock=lambda: now[0], sleep=lambda _: None)) as client:
+    with connect(address, timing=Timing(clock=lambda: now[0], wait=lambda *_: None)) as client:
         assert client.wait_task(NAME) == DONE

@@ -224,12 +224,12 @@ def test_it_resumes_when_the_server_restarts(fake: FakeTaskService) -> None:
         stopped = servers.pop_all()
         port = int(address.rpartition(":")[2])
 
-        def restart(_: float) -> None:
+        def restart(*_: object) -> None:
             if len(fake.requests["WatchTasks"]) == 1:
                 servers.enter_context(serving(fake, port))
 
         with (
-            connect(address, Timing(sleep=restart)) as client,
+            connect(address, timing=Timing(wait=restart)) as client,
             client.watch_tasks(RUN) as watch,
         ):
             assert isinstance(next(watch), Snapshot)
@@ -251,7 +251,9 @@ def test_missed_heartbeats_count_as_a_break(client: Client, fake: FakeTaskServic
 
 
 def test_a_server_that_never_responded_is_not_retried(slept: list[float]) -> None:
-    unreachable = connect("127.0.0.1:1", Timing(sleep=slept.append))
+    unreachable = connect(
+        "127.0.0.1:1", timing=Timing(wait=lambda _, seconds: slept.append(seconds))
+    )
     with unreachable, pytest.raises(CallError) as caught:
         next(unreachable.watch_tasks(RUN))
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
@@ -272,11 +274,11 @@ def test_a_final_error_ends_it(client: Client, fake: FakeTaskService) -> None:
 def test_it_gives_up_after_five_minutes(address: str, fake: FakeTaskService) -> None:
     now = [0.0]
 
-    def sleep(seconds: float) -> None:
+    def sleep(_: object, seconds: float) -> None:
         now[0] += seconds
 
     fake.script("WatchTasks", [*snapshot(), LOST], [LOST])
-    client = connect(address, Timing(clock=lambda: now[0], sleep=sleep, random=lambda: 1))
+    client = connect(address, timing=Timing(clock=lambda: now[0], wait=sleep, random=lambda: 1))
     with client, pytest.raises(CallError, match="Socket closed"):
         list(client.watch_tasks(RUN))
     assert 300 < now[0] < 311

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskgate_client.client import Client
     from taskgate_client.connection import connect
-    from taskgate_client.errors import CallError, Violation
+    from taskgate_client.errors import CallError, ClosedError, Violation
     from taskgate_client.events import (
         Heartbeat,
         Reconnecting,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallError",
     "Client",
+    "ClosedError",
     "Heartbeat",
     "Reconnecting",
     "Resumed",
@@ -62,7 +63,7 @@ __all__ = [
 _MODULES = {
     "client": ("Client",),
     "connection": ("connect",),
-    "errors": ("CallError", "Violation"),
+    "errors": ("CallError", "ClosedError", "Violation"),
     "events": (
         "Heartbeat",
         "Reconnecting",

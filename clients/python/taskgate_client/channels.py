@@ -7,10 +7,12 @@ task of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
+from taskgate_client.lifetime import Lifetime
 from taskgate_client.parents import PARENT_KEY, roots_in, shared_parent
 from taskgate_client.writes import SINCE_WRITE_KEY, Writes, is_read, is_write
 
@@ -19,24 +21,31 @@ DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 TARGET_KEY: Final = "taskgate-target"
 
 
+@dataclass(frozen=True, slots=True)
+class CallDefaults:
+    """What the calls of all stubs of a client have in common."""
+
+    writes: Writes
+    lifetime: Lifetime
+    target: str = ""
+    """The AWS account and region that calls name in their metadata; empty for none."""
+
+
 class StubChannel:
     """A blocking or asyncio channel for a stub.
 
-    Unary calls have a default timeout; streams have none.
+    Unary calls have a default timeout; streams have none. All raise ClosedError once the client is
+    closed.
 
     Args:
         channel: gRPC's channel, which makes the calls.
-        target: the AWS account and region that calls name in their metadata; empty for none.
-        writes: of all stubs of a client.
+        calls: what all calls of the client have in common.
         sends_parent: whether calls name the job or run of their request in their metadata.
     """
 
-    def __init__(
-        self, channel: Any, writes: Writes, *, target: str = "", sends_parent: bool = False
-    ) -> None:
+    def __init__(self, channel: Any, calls: CallDefaults, *, sends_parent: bool = False) -> None:
         self._channel = channel
-        self._writes = writes
-        self._metadata = ((TARGET_KEY, target),) if target else ()
+        self._calls = calls
         self._sends_parent = sends_parent
 
     def unary_unary(self, path: str, *arguments: Any, **options: Any) -> Any:
@@ -57,14 +66,7 @@ class StubChannel:
         return self._wrap(path, self._channel.stream_stream(path, *arguments, **options))
 
     def _wrap(self, path: str, rpc: Any, default_timeout: float | None = None) -> _Rpc:
-        return _Rpc(
-            rpc,
-            path,
-            self._metadata,
-            default_timeout,
-            self._writes,
-            sends_parent=self._sends_parent,
-        )
+        return _Rpc(rpc, path, default_timeout, self._calls, sends_parent=self._sends_parent)
 
 
 class _Rpc:
@@ -74,18 +76,18 @@ class _Rpc:
         self,
         rpc: Any,
         path: str,
-        metadata: tuple[tuple[str, str], ...],
         default_timeout: float | None,
-        writes: Writes,
+        calls: CallDefaults,
         *,
         sends_parent: bool,
     ) -> None:
         self._rpc = rpc
         self._is_read = is_read(path)
         self._is_write = is_write(path)
-        self._metadata = metadata
+        self._metadata = ((TARGET_KEY, calls.target),) if calls.target else ()
         self._default_timeout = default_timeout
-        self._writes = writes
+        self._writes = calls.writes
+        self._lifetime = calls.lifetime
         self._sends_parent = sends_parent
 
     def __call__(
@@ -112,6 +114,7 @@ class _Rpc:
         more: dict[str, Any],
     ) -> Any:
         """Make a call. If it may write, record when it has ended, whatever its outcome."""
+        self._lifetime.check()
         options = self._options(request, timeout, metadata)
         if not self._is_write:
             return method(request, **options, **more)

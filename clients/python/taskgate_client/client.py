@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -19,14 +19,16 @@ from taskgate.v1 import (
 )
 from taskgate_client import requests
 from taskgate_client.aws_services import AwsServices
-from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, StubChannel
-from taskgate_client.errors import CallError, call_errors
+from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, CallDefaults, StubChannel
+from taskgate_client.errors import CallError
+from taskgate_client.lifetime import Lifetime, Pauses
 from taskgate_client.listing import TaskListing
 from taskgate_client.names import ParentName, TaskName
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
-from taskgate_client.streams import TaskLog, TaskWatch, Timing
+from taskgate_client.streams import ClientParts, TaskLog, TaskWatch, Timing
 from taskgate_client.wait_session import WaitSession
+from taskgate_client.watchdog import Watchdog
 from taskgate_client.writes import Writes
 
 _Stub = TypeVar("_Stub")
@@ -37,7 +39,7 @@ class Client(AwsServices):
 
     Args:
         channel: to the server; `taskgate_client.connect` makes one.
-        timing: the clock, sleep and randomness.
+        timing: the clock, pauses and randomness.
         target: the AWS account and region to call, by the name that the server gives it.
     """
 
@@ -46,10 +48,14 @@ class Client(AwsServices):
     ) -> None:
         self._channel = channel
         self._timing = timing or Timing()
+        self._lifetime = Lifetime()
+        watchdog = Watchdog(self._timing.clock)
+        weakref.finalize(self, watchdog.stop).atexit = False
+        self._parts = ClientParts(timing=self._timing, lifetime=self._lifetime, watchdog=watchdog)
         # The stubs use only the methods of a channel that StubChannel has.
-        writes = Writes(self._timing.clock)
-        tasks = cast(grpc.Channel, StubChannel(channel, writes, target=target, sends_parent=True))
-        others = cast(grpc.Channel, StubChannel(channel, writes, target=target))
+        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, target)
+        tasks = cast(grpc.Channel, StubChannel(channel, calls, sends_parent=True))
+        others = cast(grpc.Channel, StubChannel(channel, calls))
         self._tasks = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)  # its types lack the methods
         self._others = others
@@ -87,7 +93,7 @@ class Client(AwsServices):
         Raises:
             CallError: the call failed, such as with INVALID_ARGUMENT or NOT_FOUND.
         """
-        with call_errors():
+        with self._lifetime.call_errors():
             request = requests.get_task(name, view, max_age)
             return self._tasks.GetTask(request, timeout=timeout).task
 
@@ -115,7 +121,7 @@ class Client(AwsServices):
         """
         results: list[task_pb2.Task | CallError] = []
         for request in requests.batch_get_tasks(names, view, max_age):
-            with call_errors():
+            with self._lifetime.call_errors():
                 response = self._tasks.BatchGetTasks(request, timeout=timeout)
             results.extend(
                 CallError.of_status(each.error) if each.HasField("error") else each.task
@@ -149,7 +155,12 @@ class Client(AwsServices):
         request = requests.list_tasks(
             parent, filter=filter, view=view, page_size=page_size, max_age=max_age
         )
-        return TaskListing(request, partial(self._tasks.ListTasks, timeout=timeout))
+
+        def fetch(page: task_service_pb2.ListTasksRequest) -> task_service_pb2.ListTasksResponse:
+            with self._lifetime.call_errors():
+                return self._tasks.ListTasks(page, timeout=timeout)
+
+        return TaskListing(request, fetch)
 
     def summarize_tasks(
         self,
@@ -175,7 +186,7 @@ class Client(AwsServices):
         request = task_service_pb2.SummarizeTasksRequest(
             parent=str(parent), max_age=requests.duration(max_age)
         )
-        with call_errors():
+        with self._lifetime.call_errors():
             return self._tasks.SummarizeTasks(request, timeout=timeout)
 
     def watch_tasks(
@@ -212,7 +223,7 @@ class Client(AwsServices):
             until_settled=until_settled,
             heartbeat_interval=heartbeat_interval,
         )
-        return TaskWatch(self._tasks.WatchTasks, request, self._timing, timeout)
+        return TaskWatch(self._tasks.WatchTasks, request, self._parts, timeout)
 
     def wait_task(
         self,
@@ -245,16 +256,19 @@ class Client(AwsServices):
             now=self._timing.clock(),
             reconnects=Reconnects(self._timing.random),
         )
-        clock = self._timing.clock
+        clock, pauses = self._timing.clock, Pauses(self._timing.wait)
+        self._lifetime.add(pauses)
         while True:
             request, seconds = session.request(clock())
             try:
-                pause = session.take(self._tasks.WaitTask(request, timeout=seconds), clock())
-            except grpc.RpcError as error:
-                pause = session.fail(CallError.of(error), clock())
+                with self._lifetime.call_errors():
+                    response = self._tasks.WaitTask(request, timeout=seconds)
+                pause = session.take(response, clock())
+            except CallError as error:
+                pause = session.fail(error, clock())
             if pause is None:
                 return session.last_response()
-            self._timing.sleep(pause)
+            pauses.pause(pause)
 
     def cancel_task(
         self,
@@ -282,7 +296,7 @@ class Client(AwsServices):
         request = task_update_pb2.CancelTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with call_errors():
+        with self._lifetime.call_errors():
             return self._tasks.CancelTask(request, timeout=timeout).task
 
     def retry_task(
@@ -297,7 +311,7 @@ class Client(AwsServices):
         request = task_update_pb2.RetryTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with call_errors():
+        with self._lifetime.call_errors():
             return self._tasks.RetryTask(request, timeout=timeout).task
 
     def suspend_task(
@@ -312,7 +326,7 @@ class Client(AwsServices):
         request = task_update_pb2.SuspendTaskRequest(
             name=str(name), request_id=request_id, reason=reason
         )
-        with call_errors():
+        with self._lifetime.call_errors():
             return self._tasks.SuspendTask(request, timeout=timeout).task
 
     def batch_update_tasks(
@@ -338,7 +352,7 @@ class Client(AwsServices):
             CallError: the call failed as a whole, without any update.
         """
         request = requests.batch_update_tasks(updates, request_id, reason)
-        with call_errors():
+        with self._lifetime.call_errors():
             response = self._tasks.BatchUpdateTasks(request, timeout=timeout)
         return {
             each.name: CallError.of_status(each.error) if each.HasField("error") else None
@@ -385,7 +399,7 @@ class Client(AwsServices):
             attempt=attempt,
             heartbeat_interval=heartbeat_interval,
         )
-        return TaskLog(self._tasks.StreamTaskLogs, request, self._timing, timeout)
+        return TaskLog(self._tasks.StreamTaskLogs, request, self._parts, timeout)
 
     def get_server_info(
         self, *, timeout: float = DEFAULT_TIMEOUT_SECONDS
@@ -395,7 +409,7 @@ class Client(AwsServices):
         Raises:
             CallError: the call failed.
         """
-        with call_errors():
+        with self._lifetime.call_errors():
             return self._tasks.GetServerInfo(
                 task_service_pb2.GetServerInfoRequest(), timeout=timeout
             )
@@ -411,12 +425,14 @@ class Client(AwsServices):
             CallError: the call failed, such as with NOT_FOUND for an unknown service.
         """
         request = health_pb2.HealthCheckRequest(service=service)
-        with call_errors():
+        with self._lifetime.call_errors():
             status = self._health.Check(request, timeout=timeout).status
         return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
     def close(self) -> None:
-        """Close the connection and end its calls."""
+        """Close the connection and end its calls, watches, logs and waits with `ClosedError`."""
+        self._lifetime.close()
+        self._parts.watchdog.stop()
         self._channel.close()
 
     def __enter__(self) -> Client:

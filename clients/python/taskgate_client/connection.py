@@ -25,13 +25,13 @@ CHANNEL_OPTIONS = (
 
 def connect(  # noqa: PLR0913  # independent options
     address: str,
-    timing: Timing | None = None,
     *,
     tls: Tls | None = None,
     token: Token | None = None,
     target: str = "",
     balance: bool = False,
     retried: Iterable[str] = (),
+    timing: Timing | None = None,
 ) -> Client:
     """Return a client of the server at `address`, in plaintext unless `tls` is given.
 
@@ -40,7 +40,6 @@ def connect(  # noqa: PLR0913  # independent options
 
     Args:
         address: `host:port`, or another form of gRPC: `dns:///host:port`, `ipv4:host:port,…`.
-        timing: the clock, sleep and randomness; for tests.
         tls: how to encrypt the connection; `Tls()` for a server with a public certificate.
         token: the caller's bearer token, a `Path` to one, or a function that returns one.
         target: the AWS account and region to call, by the name that the server gives it.
@@ -49,6 +48,7 @@ def connect(  # noqa: PLR0913  # independent options
             would have no other address to call when one of the servers behind it stops.
         retried: paths of RPCs of other services whose calls are retried like reads, such as
             `/taskgate_batch.v1.BatchService/ListJobs` of a plug-in.
+        timing: the clock, pauses and randomness; for tests.
 
     Raises:
         ValueError: a token without TLS, or one that cannot be sent.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+
+CLIENT_CLOSED: Final = "CLIENT_CLOSED"
+"""The reason of `ClosedError`."""
 
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -48,9 +50,15 @@ class CallError(Exception):
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
 
+    def __reduce__(self) -> tuple[type[CallError], tuple[Any, ...]]:
+        """Return what `pickle` and `copy` need; an exception's own has no arguments."""
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
+
     @classmethod
-    def of(cls, error: grpc.RpcError) -> CallError:
+    def of(cls, error: grpc.RpcError | CallError) -> CallError:
         """Convert the error of any gRPC stub, also of other servers than Taskgate."""
+        if isinstance(error, CallError):
+            return error
         call: Any = error
         converted = cls(code=call.code(), message=call.details() or "")
         try:
@@ -79,13 +87,13 @@ class CallError(Exception):
                     add(self, detail)
 
 
-@contextmanager
-def call_errors() -> Iterator[None]:
-    """Raise errors of gRPC inside the `with` as CallErrors."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise CallError.of(error) from None
+class ClosedError(CallError):
+    """The client was closed before the call, or during it."""
+
+    @classmethod
+    def new(cls) -> ClosedError:
+        """Return the error of a call of a closed client."""
+        return cls(grpc.StatusCode.CANCELLED, "the client is closed", CLIENT_CLOSED, "taskgate")
 
 
 def _add_error_info(error: CallError, detail: Any) -> None:

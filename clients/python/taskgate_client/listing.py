@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from taskgate.v1 import task_pb2, task_service_pb2
-from taskgate_client.errors import call_errors
 
 Request = task_service_pb2.ListTasksRequest
 Response = task_service_pb2.ListTasksResponse
@@ -43,7 +42,7 @@ class TaskListing(_Pages, Iterator[task_pb2.Task]):
 
     Args:
         request: for the first page.
-        fetch: requests a page.
+        fetch: requests a page; raises CallError.
     """
 
     def __init__(self, request: Request, fetch: Callable[[Request], Response]) -> None:
@@ -59,8 +58,7 @@ class TaskListing(_Pages, Iterator[task_pb2.Task]):
         while not self._tasks:
             if self._request is None:
                 raise StopIteration
-            with call_errors():
-                page = self._fetch(self._request)
+            page = self._fetch(self._request)
             self._add(self._request, page)
         return self._tasks.popleft()
 
@@ -77,7 +75,6 @@ class AsyncTaskListing(_Pages, AsyncIterator[task_pb2.Task]):
         while not self._tasks:
             if self._request is None:
                 raise StopAsyncIteration
-            with call_errors():
-                page = await self._fetch(self._request)
+            page = await self._fetch(self._request)
             self._add(self._request, page)
         return self._tasks.popleft()

@@ -8,8 +8,7 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -19,9 +18,12 @@ import grpc
 from taskgate.v1 import task_log_pb2, task_watch_pb2
 from taskgate_client.errors import CallError
 from taskgate_client.events import WatchEvent
+from taskgate_client.lifetime import Lifetime
 from taskgate_client.log_session import LogSession
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.watch_session import WatchSession
+from taskgate_client.watchdog import Watchdog
+from taskgate_client.wrapped_call import cancellable
 
 Response = TypeVar("Response")
 Response_contra = TypeVar("Response_contra", contravariant=True)
@@ -31,11 +33,21 @@ Event_co = TypeVar("Event_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clock, sleep and randomness of a client."""
+    """The clock, pauses and randomness of a client."""
 
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    wait: Callable[[threading.Event, float], object] = threading.Event.wait
+    """Waits for an event that ends a pause early, or for the pause in seconds."""
     random: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientParts:
+    """What the streams and waits of a client share."""
+
+    timing: Timing
+    lifetime: Lifetime
+    watchdog: Watchdog
 
 
 class Session(Protocol[Response_contra, Event_co]):
@@ -66,7 +78,7 @@ class ResumptionState(ABC, Generic[Response, Event]):
     Args:
         rpc: the method of the stub.
         session: makes the requests and converts the responses.
-        timing: the clock, sleep and randomness.
+        timing: the clock, pauses and randomness.
         timeout: seconds for the whole stream, over all calls; None for no limit.
     """
 
@@ -78,22 +90,20 @@ class ResumptionState(ABC, Generic[Response, Event]):
         self._timing = timing
         self._reconnects = Reconnects(timing.random)
         self._timeout = timeout
-        self._end = None if timeout is None else timing.clock() + timeout
-        self._call: Any = None
+        self._end_at = None if timeout is None else timing.clock() + timeout
         self._delay = 0.0
         self._ready: deque[Event] = deque()
-        self._closed = False
-
-    @abstractmethod
-    def _close(self) -> None:
-        """End the call and the iteration."""
+        self._ended = False
+        self._error: CallError | None = None
+        """Why it has ended, unless the server or the user has ended it."""
 
     @abstractmethod
     def _drop_call(self) -> None:
         """Cancel the current call, if there is one."""
 
-    def _start_call(self) -> None:
-        self._call = self._rpc(self._session.request(), timeout=self._time_remaining())
+    def _check_error(self) -> None:
+        if self._error is not None:
+            raise self._error
 
     def _take(self, response: Response) -> None:
         self._reconnects.reached(self._timing.clock())
@@ -109,43 +119,68 @@ class ResumptionState(ABC, Generic[Response, Event]):
         try:
             self._delay = self._reconnects.delay_after(error, self._timing.clock())
         except CallError:
-            self._closed = True
+            self._ended = True
             raise
         event = self._session.reconnecting(error, self._delay, self._reconnects.failures)
         if event is not None:
             self._ready.append(event)
 
     def _next_pause(self) -> float:
-        """Return the seconds to sleep before the next call, once."""
+        """Return the seconds to pause before the next call, once."""
         remaining = self._time_remaining()
         pause = self._delay if remaining is None else min(self._delay, remaining)
         self._delay = 0.0
         return pause
 
     def _time_remaining(self) -> float | None:
-        if self._end is None:
+        if self._end_at is None:
             return None
-        remaining: float = self._end - self._timing.clock()
+        remaining: float = self._end_at - self._timing.clock()
         if remaining <= 0:
-            self._close()
+            self._ended = True
+            self._drop_call()
             raise CallError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, f"timed out after {self._timeout:g} s"
             )
         return remaining
 
 
+class _CurrentCall:
+    """The current call of a stream; it can outlive a stream that nobody refers to any more."""
+
+    __slots__ = ("call",)
+
+    def __init__(self) -> None:
+        self.call: Any = None
+
+    def drop(self) -> None:
+        """Cancel the call, if there is one."""
+        if self.call is not None:
+            self.call.cancel()
+            self.call = None
+
+
 class ResumingStream(ResumptionState[Response, Event]):
     """An iterator over the events of a stream, which calls again when a call breaks.
 
-    Close it, or use it in a `with`, to end the call early; any thread may close it.
+    Close it, or use it in a `with`, to end the call early; any thread may close it. The call also
+    ends when nothing refers to the stream any more, such as after a `for` that was left early.
     """
 
     def __init__(
-        self, rpc: Any, session: Session[Response, Event], timing: Timing, timeout: float | None
+        self,
+        rpc: Any,
+        session: Session[Response, Event],
+        parts: ClientParts,
+        timeout: float | None,
     ) -> None:
-        super().__init__(rpc, session, timing, timeout)
-        self._watchdog = _Watchdog(timing.clock)
-        weakref.finalize(self, self._watchdog.stop)
+        super().__init__(rpc, session, parts.timing, timeout)
+        self._lifetime = parts.lifetime
+        self._watchdog = parts.watchdog
+        self._stopped = threading.Event()
+        self._current = _CurrentCall()
+        weakref.finalize(self, self._current.drop).atexit = False
+        parts.lifetime.add(self)
 
     def __iter__(self) -> Self:
         return self
@@ -155,10 +190,12 @@ class ResumingStream(ResumptionState[Response, Event]):
 
         Raises:
             CallError: the server refused the call, was unreachable at the first attempt or for
-                several minutes; or DEADLINE_EXCEEDED after the timeout.
+                several minutes; DEADLINE_EXCEEDED after the timeout; or `ClosedError`, the client
+                was closed.
         """
-        while not self._ready:
-            if self._closed or self._session.finished:
+        while not self._ready or self._error is not None:
+            self._check_error()
+            if self._ended or self._session.finished:
                 self.close()
                 raise StopIteration
             self._advance()
@@ -166,9 +203,14 @@ class ResumingStream(ResumptionState[Response, Event]):
 
     def close(self) -> None:
         """End the call and the iteration."""
-        self._closed = True
-        self._watchdog.stop()
-        self._drop_call()
+        self._ended = True
+        self._stopped.set()
+        self._current.drop()
+
+    def end(self, error: CallError) -> None:
+        """See `lifetime.Endable`."""
+        self._error = error
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,19 +223,14 @@ class ResumingStream(ResumptionState[Response, Event]):
     ) -> None:
         self.close()
 
-    def _close(self) -> None:
-        self.close()
-
     def _drop_call(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._current.drop()
 
     def _advance(self) -> None:
-        if self._call is None:
-            if self._delay:
-                self._timing.sleep(self._next_pause())
-            self._start_call()
+        if self._current.call is None and self._delay:
+            self._timing.wait(self._stopped, self._next_pause())
+        if self._ended:
+            return
         try:
             response = self._receive()
             if response is None:
@@ -201,19 +238,28 @@ class ResumingStream(ResumptionState[Response, Event]):
             else:
                 self._take(response)
         except CallError as error:
-            if not self._closed:
+            if not self._ended:
                 self._plan_next_call(error)
 
     def _receive(self) -> Response | None:
         """Return the next message; None when the server has ended the call."""
-        call = self._call
+        call = self._current.call
+        if call is None:
+            with self._lifetime.call_errors():
+                call = self._rpc(self._session.request(), timeout=self._time_remaining())
+            call = self._current.call = cancellable(call)
         try:
-            with self._watchdog.watching(call, self._session.silence_limit):
+            with self._watchdog.watching(call, self._session.silence_limit) as read:
                 response: Response = next(call)
         except StopIteration:
             return None
-        except grpc.RpcError as error:
-            raise (self._watchdog.error() or CallError.of(error)) from None
+        except (grpc.RpcError, CallError) as error:
+            if read.is_late:
+                raise silence_error(self._session.silence_limit or 0.0) from None
+            raise CallError.of(error) from None
+        finally:
+            if self._ended:  # by another thread, perhaps before there was a call
+                call.cancel()
         return response
 
 
@@ -224,11 +270,11 @@ class TaskWatch(ResumingStream[task_watch_pb2.WatchTasksResponse, WatchEvent]):
         self,
         rpc: Any,
         request: task_watch_pb2.WatchTasksRequest,
-        timing: Timing,
+        parts: ClientParts,
         timeout: float | None,
     ) -> None:
         self._watch = WatchSession(request)
-        super().__init__(rpc, self._watch, timing, timeout)
+        super().__init__(rpc, self._watch, parts, timeout)
 
     @property
     def resume_token(self) -> bytes:
@@ -243,11 +289,11 @@ class TaskLog(ResumingStream[task_log_pb2.StreamTaskLogsResponse, task_log_pb2.L
         self,
         rpc: Any,
         request: task_log_pb2.StreamTaskLogsRequest,
-        timing: Timing,
+        parts: ClientParts,
         timeout: float | None,
     ) -> None:
         self._log = LogSession(request)
-        super().__init__(rpc, self._log, timing, timeout)
+        super().__init__(rpc, self._log, parts, timeout)
 
     @property
     def source(self) -> task_log_pb2.LogSource | None:
@@ -259,62 +305,3 @@ def silence_error(seconds: float) -> CallError:
     """Return the error of a call without a message for so many seconds."""
     message = f"no message from the server for {seconds:g} s"
     return CallError(grpc.StatusCode.UNAVAILABLE, message)
-
-
-class _Watchdog:
-    """Cancels a call that is silent for too long while it is read.
-
-    It needs a thread, as gRPC has no timeout for a read. Time between two reads does not count.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._limit: float | None = None
-        self._clock = clock
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._call: Any = None
-        self._read_start = 0.0
-        self._has_cancelled = False
-        self._thread: threading.Thread | None = None
-
-    @contextmanager
-    def watching(self, call: Any, limit: float | None) -> Iterator[None]:
-        """Watch the read inside the `with`.
-
-        Args:
-            call: the call that is read.
-            limit: seconds of silence after which it is cancelled; None for no limit.
-        """
-        with self._lock:
-            self._call, self._read_start, self._has_cancelled = call, self._clock(), False
-            self._limit = limit
-        if limit is not None and self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(limit,), daemon=True)
-            self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._call = None
-
-    def error(self) -> CallError | None:
-        """Return the error of the call if the watchdog has cancelled it."""
-        return silence_error(self._limit) if self._has_cancelled and self._limit else None
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-
-    def _run(self, limit: float) -> None:
-        wait = limit
-        while not self._stopped.wait(wait):
-            with self._lock:
-                wait = limit
-                if self._call is None or self._limit is None:
-                    continue
-                silent = self._clock() - self._read_start
-                if silent < self._limit:
-                    wait = self._limit - silent
-                else:
-                    self._has_cancelled = True
-                    self._call.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -19,12 +18,18 @@ from taskgate.v1 import (
     task_watch_pb2,
 )
 from taskgate_client import requests
-from taskgate_client.aio.streams import AsyncTaskLog, AsyncTaskWatch, AsyncTiming
+from taskgate_client.aio.lifetime import AsyncLifetime, AsyncPauses
+from taskgate_client.aio.streams import (
+    AsyncClientParts,
+    AsyncTaskLog,
+    AsyncTaskWatch,
+    AsyncTiming,
+)
 from taskgate_client.aio.uploads import AsyncStubChannel
 from taskgate_client.aws_services import AsyncAwsServices
-from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS
+from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, CallDefaults
 from taskgate_client.connection import channel_options
-from taskgate_client.errors import CallError, call_errors
+from taskgate_client.errors import CallError
 from taskgate_client.listing import AsyncTaskListing
 from taskgate_client.names import ParentName, TaskName
 from taskgate_client.reconnects import Reconnects
@@ -38,13 +43,13 @@ _Stub = TypeVar("_Stub")
 
 def connect(  # noqa: PLR0913  # independent options
     address: str,
-    timing: AsyncTiming | None = None,
     *,
     tls: Tls | None = None,
     token: Token | None = None,
     target: str = "",
     balance: bool = False,
     retried: Iterable[str] = (),
+    timing: AsyncTiming | None = None,
 ) -> AsyncClient:
     """Return a client of the server at `address`; see `taskgate_client.connect`.
 
@@ -71,7 +76,7 @@ class AsyncClient(AsyncAwsServices):
 
     Args:
         channel: to the server; `connect` makes one.
-        timing: the clock, sleep and randomness.
+        timing: the clock, pauses and randomness.
         target: the AWS account and region to call, by the name that the server gives it.
     """
 
@@ -80,9 +85,11 @@ class AsyncClient(AsyncAwsServices):
     ) -> None:
         self._channel = channel
         self._timing = timing or AsyncTiming()
-        writes = Writes(self._timing.clock)
-        tasks: Any = AsyncStubChannel(channel, writes, target=target, sends_parent=True)
-        others: Any = AsyncStubChannel(channel, writes, target=target)
+        self._lifetime = AsyncLifetime()
+        self._parts = AsyncClientParts(timing=self._timing, lifetime=self._lifetime)
+        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, target)
+        tasks: Any = AsyncStubChannel(channel, calls, sends_parent=True)
+        others: Any = AsyncStubChannel(channel, calls)
         # The stubs accept both kinds of channel; their types are those of the blocking one.
         self._tasks: Any = task_service_pb2_grpc.TaskServiceStub(tasks)
         self._health: Any = health_pb2_grpc.HealthStub(others)
@@ -102,7 +109,7 @@ class AsyncClient(AsyncAwsServices):
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> task_pb2.Task:
         """Return a task of either AWS service."""
-        with call_errors():
+        with self._lifetime.call_errors():
             response = await self._tasks.GetTask(
                 requests.get_task(name, view, max_age), timeout=timeout
             )
@@ -120,7 +127,7 @@ class AsyncClient(AsyncAwsServices):
         """Return any number of tasks of all AWS services: for each name the task, or its error."""
         results: list[task_pb2.Task | CallError] = []
         for request in requests.batch_get_tasks(names, view, max_age):
-            with call_errors():
+            with self._lifetime.call_errors():
                 response = await self._tasks.BatchGetTasks(request, timeout=timeout)
             results.extend(
                 CallError.of_status(each.error) if each.HasField("error") else each.task
@@ -142,7 +149,17 @@ class AsyncClient(AsyncAwsServices):
         request = requests.list_tasks(
             parent, filter=filter, view=view, page_size=page_size, max_age=max_age
         )
-        return AsyncTaskListing(request, partial(self._tasks.ListTasks, timeout=timeout))
+
+        async def fetch(
+            page: task_service_pb2.ListTasksRequest,
+        ) -> task_service_pb2.ListTasksResponse:
+            with self._lifetime.call_errors():
+                response: task_service_pb2.ListTasksResponse = await self._tasks.ListTasks(
+                    page, timeout=timeout
+                )
+            return response
+
+        return AsyncTaskListing(request, fetch)
 
     async def summarize_tasks(
         self,
@@ -155,7 +172,7 @@ class AsyncClient(AsyncAwsServices):
         request = task_service_pb2.SummarizeTasksRequest(
             parent=str(parent), max_age=requests.duration(max_age)
         )
-        with call_errors():
+        with self._lifetime.call_errors():
             response: task_service_pb2.SummarizeTasksResponse = await self._tasks.SummarizeTasks(
                 request, timeout=timeout
             )
@@ -177,7 +194,7 @@ class AsyncClient(AsyncAwsServices):
             until_settled=until_settled,
             heartbeat_interval=heartbeat_interval,
         )
-        return AsyncTaskWatch(self._tasks.WatchTasks, request, self._timing, timeout)
+        return AsyncTaskWatch(self._tasks.WatchTasks, request, self._parts, timeout)
 
     async def wait_task(
         self,
@@ -193,17 +210,19 @@ class AsyncClient(AsyncAwsServices):
             now=self._timing.clock(),
             reconnects=Reconnects(self._timing.random),
         )
-        clock = self._timing.clock
+        clock, pauses = self._timing.clock, AsyncPauses(self._timing.sleep)
+        self._lifetime.add(pauses)
         while True:
             request, seconds = session.request(clock())
             try:
-                response = await self._tasks.WaitTask(request, timeout=seconds)
+                with self._lifetime.call_errors():
+                    response = await self._tasks.WaitTask(request, timeout=seconds)
                 pause = session.take(response, clock())
-            except grpc.RpcError as error:
-                pause = session.fail(CallError.of(error), clock())
+            except CallError as error:
+                pause = session.fail(error, clock())
             if pause is None:
                 return session.last_response()
-            await self._timing.sleep(pause)
+            await pauses.pause(pause)
 
     async def cancel_task(
         self,
@@ -257,7 +276,7 @@ class AsyncClient(AsyncAwsServices):
     ) -> dict[str, CallError | None]:
         """Cancel, retry and suspend up to 1,000 tasks; return each error, or None, by name."""
         request = requests.batch_update_tasks(updates, request_id, reason)
-        with call_errors():
+        with self._lifetime.call_errors():
             response = await self._tasks.BatchUpdateTasks(request, timeout=timeout)
         return {
             each.name: CallError.of_status(each.error) if each.HasField("error") else None
@@ -286,14 +305,14 @@ class AsyncClient(AsyncAwsServices):
             attempt=attempt,
             heartbeat_interval=heartbeat_interval,
         )
-        return AsyncTaskLog(self._tasks.StreamTaskLogs, request, self._timing, timeout)
+        return AsyncTaskLog(self._tasks.StreamTaskLogs, request, self._parts, timeout)
 
     async def get_server_info(
         self, *, timeout: float = DEFAULT_TIMEOUT_SECONDS
     ) -> task_service_pb2.GetServerInfoResponse:
         """Return the server's version, and which AWS services it can call now."""
         request = task_service_pb2.GetServerInfoRequest()
-        with call_errors():
+        with self._lifetime.call_errors():
             response: task_service_pb2.GetServerInfoResponse = await self._tasks.GetServerInfo(
                 request, timeout=timeout
             )
@@ -304,12 +323,13 @@ class AsyncClient(AsyncAwsServices):
     ) -> bool:
         """Return whether the server, or one of its gRPC services, is serving."""
         request = health_pb2.HealthCheckRequest(service=service)
-        with call_errors():
+        with self._lifetime.call_errors():
             response = await self._health.Check(request, timeout=timeout)
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
-        """Close the connection and end its calls."""
+        """Close the connection and end its calls, watches, logs and waits with `ClosedError`."""
+        self._lifetime.close()
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -324,7 +344,7 @@ class AsyncClient(AsyncAwsServices):
         await self.close()
 
     async def _update(self, call: Any, request: Any, timeout: float) -> task_pb2.Task:
-        with call_errors():
+        with self._lifetime.call_errors():
             response = await call(request, timeout=timeout)
         task: task_pb2.Task = response.task
         return task
