@@ -12,6 +12,7 @@ import pytest
 from taskgate_client.aio.uploads import AsyncStubChannel
 from taskgate_client.channels import CallDefaults
 from taskgate_client.lifetime import Lifetime
+from taskgate_client.security import BearerToken
 from taskgate_client.writes import Writes
 
 Status = tuple[grpc.StatusCode, str]
@@ -67,9 +68,9 @@ class Channel:
 
 def upload(*statuses: Status) -> Any:
     channel: Any = Channel(Call(*statuses))
-    return AsyncStubChannel(channel, CallDefaults(Writes(time.monotonic), Lifetime())).stream_unary(
-        "/upload"
-    )([])
+    return AsyncStubChannel(
+        channel, CallDefaults(Writes(time.monotonic), Lifetime(), BearerToken(None))
+    ).stream_unary("/upload")([])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ class FakeTaskService:
         done.set()
 
 
-def _servicer(fake: FakeTaskService) -> task_service_pb2_grpc.TaskServiceServicer:
+def servicer_of(fake: FakeTaskService) -> task_service_pb2_grpc.TaskServiceServicer:
+    """Return the servicer of a fake."""
     methods = {
         method.name: _bound(fake.stream if method.server_streaming else fake.answer, method.name)
         for method in task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods
@@ -102,7 +103,7 @@ def _bound(serve: Callable[..., Any], rpc: str) -> Callable[[object, Any, Any], 
 def serving(fake: FakeTaskService, port: int = 0) -> Iterator[str]:
     """Serve the fake; yield its address."""
     server = grpc.server(ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
-    task_service_pb2_grpc.add_TaskServiceServicer_to_server(_servicer(fake), server)
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(servicer_of(fake), server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:

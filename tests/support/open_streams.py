@@ -18,7 +18,7 @@ from tests.support.polling import becomes_true
 _Servicer: Any = task_service_pb2_grpc.TaskServiceServicer
 
 
-class OpenStreams(_Servicer):
+class OpenStreams(_Servicer):  # type: ignore[misc]  # see above
     """Watches send a snapshot and stay open; waits do not end."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ import grpc
 
 from taskgate_client.lifetime import Lifetime
 from taskgate_client.parents import PARENT_KEY, roots_in, shared_parent
+from taskgate_client.security import BearerToken
 from taskgate_client.writes import SINCE_WRITE_KEY, Writes, is_read, is_write
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
@@ -27,6 +28,7 @@ class CallDefaults:
 
     writes: Writes
     lifetime: Lifetime
+    token: BearerToken
     target: str = ""
     """The AWS account and region that calls name in their metadata; empty for none."""
 
@@ -88,6 +90,7 @@ class _Rpc:
         self._default_timeout = default_timeout
         self._writes = calls.writes
         self._lifetime = calls.lifetime
+        self._token = calls.token
         self._sends_parent = sends_parent
 
     def __call__(
@@ -137,7 +140,7 @@ class _Rpc:
     def _options(
         self, request: Any, timeout: float | None, metadata: Iterable[tuple[str, Any]] | None
     ) -> dict[str, Any]:
-        added = self._metadata
+        added = (*self._metadata, *self._token.metadata())
         if self._sends_parent:
             parent = shared_parent(request)
             if parent is not None:

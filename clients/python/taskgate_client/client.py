@@ -26,6 +26,7 @@ from taskgate_client.listing import TaskListing
 from taskgate_client.names import ParentName, TaskName
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
+from taskgate_client.security import BearerToken, Token
 from taskgate_client.streams import ClientParts, TaskLog, TaskWatch, Timing
 from taskgate_client.wait_session import WaitSession
 from taskgate_client.watchdog import Watchdog
@@ -40,11 +41,17 @@ class Client(AwsServices):
     Args:
         channel: to the server; `taskgate_client.connect` makes one.
         timing: the clock, pauses and randomness.
+        token: see `connect`; only for an encrypted channel.
         target: the AWS account and region to call, by the name that the server gives it.
     """
 
     def __init__(
-        self, channel: grpc.Channel, timing: Timing | None = None, *, target: str = ""
+        self,
+        channel: grpc.Channel,
+        *,
+        token: Token | None = None,
+        target: str = "",
+        timing: Timing | None = None,
     ) -> None:
         self._channel = channel
         self._timing = timing or Timing()
@@ -53,7 +60,7 @@ class Client(AwsServices):
         weakref.finalize(self, watchdog.stop).atexit = False
         self._parts = ClientParts(timing=self._timing, lifetime=self._lifetime, watchdog=watchdog)
         # The stubs use only the methods of a channel that StubChannel has.
-        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, target)
+        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, BearerToken(token), target)
         tasks = cast(grpc.Channel, StubChannel(channel, calls, sends_parent=True))
         others = cast(grpc.Channel, StubChannel(channel, calls))
         self._tasks = task_service_pb2_grpc.TaskServiceStub(tasks)

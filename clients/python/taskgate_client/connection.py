@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
 
 from taskgate_client.client import Client
-from taskgate_client.security import Tls, Token, channel_credentials
+from taskgate_client.renewal import RenewedChannel
+from taskgate_client.security import Tls, Token, check_token
 from taskgate_client.service_config import service_config
 from taskgate_client.streams import Timing
 
@@ -54,14 +55,36 @@ def connect(  # noqa: PLR0913  # independent options
         ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
-    credentials = channel_credentials(tls, token)
     options = channel_options(tls, balance=balance, retried=retried)
-    channel = (
-        grpc.insecure_channel(address, options)
-        if credentials is None
-        else grpc.secure_channel(address, credentials, options)
+    channel = open_channel(
+        tls,
+        token,
+        lambda: grpc.insecure_channel(address, options),
+        lambda credentials: grpc.secure_channel(address, credentials, options),
     )
-    return Client(channel, timing, target=target)
+    return Client(channel, token=token, target=target, timing=timing)
+
+
+def open_channel(
+    tls: Tls | None,
+    token: Token | None,
+    insecure: Callable[[], Any],
+    secure: Callable[[grpc.ChannelCredentials], Any],
+) -> Any:
+    """Return a channel, which has the present certificates if it is encrypted.
+
+    Args:
+        tls: its files; None for plaintext.
+        token: of the caller; only validated.
+        insecure: returns a channel in plaintext.
+        secure: returns a channel with credentials.
+
+    Raises:
+        ValueError: a token without TLS, or one that cannot be sent.
+        OSError: a file of `tls` cannot be read.
+    """
+    check_token(tls, token)
+    return insecure() if tls is None else RenewedChannel(tls, lambda: secure(tls.credentials()))
 
 
 def channel_options(

@@ -34,7 +34,7 @@ class Lifetime:
             raise ClosedError.new()
 
     def add(self, endable: Endable) -> None:
-        """Let something end with the client, as long as somebody else refers to it.
+        """Let something end with the client, as long as something else refers to it.
 
         Raises:
             ClosedError: the client is closed.

@@ -9,14 +9,20 @@ from typing import TypeAlias
 
 import grpc
 
+from taskgate_client.errors import CallError
+
 Token: TypeAlias = str | Path | Callable[[], str]
 """A bearer token, a file that contains one, or a function that returns one. The file is read, and
-the function called, for each call."""
+the function called, for each call; in an asyncio client within the event loop, so that the function
+must not block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Options of an encrypted connection. The files are PEM, and are read by `connect`.
+    """Options of an encrypted connection. The files are PEM.
+
+    `connect` reads the files. When they change, such as after a rotation, later calls use a new
+    connection.
 
     Raises:
         ValueError: a certificate without its key, or a key without its certificate.
@@ -35,6 +41,11 @@ class Tls:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("a client certificate and its key have to be given together")
 
+    def versions(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Return values that differ after a file was changed; None for a file that is absent."""
+        files = (self.ca, self.certificate, self.key)
+        return tuple(None if path is None else _version(path) for path in files)
+
     def credentials(self) -> grpc.ChannelCredentials:
         """Return the credentials for gRPC.
 
@@ -48,42 +59,49 @@ class Tls:
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
-def channel_credentials(tls: Tls | None, token: Token | None) -> grpc.ChannelCredentials | None:
-    """Return the credentials of a channel; None for plaintext.
+def _version(path: Path | str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def check_token(tls: Tls | None, token: Token | None) -> None:
+    """Check the token of a channel.
 
     Raises:
         ValueError: a token without TLS, or one that cannot be sent.
-        OSError: a file of `tls` cannot be read.
     """
-    if tls is None:
-        if token is not None:
-            raise ValueError("a token requires TLS; in plaintext anyone on the network can read it")
-        return None
-    credentials = tls.credentials()
-    if token is None:
-        return credentials
+    if tls is None and token is not None:
+        raise ValueError("a token requires TLS; in plaintext anyone on the network can read it")
     if isinstance(token, str):
         _validate(token)
-    return grpc.composite_channel_credentials(
-        credentials, grpc.metadata_call_credentials(_BearerToken(token))
-    )
 
 
-class _BearerToken(grpc.AuthMetadataPlugin):
-    """Adds the token to each call."""
+class BearerToken:
+    """The metadata with the token of each call.
 
-    def __init__(self, token: Token) -> None:
+    gRPC's own plug-ins for metadata are not used: it reports their failures as UNAVAILABLE and
+    calls again.
+    """
+
+    def __init__(self, token: Token | None) -> None:
         self._token = token
 
-    def __call__(
-        self,
-        context: grpc.AuthMetadataContext,  # noqa: ARG002  # gRPC passes it by name
-        callback: grpc.AuthMetadataPluginCallback,
-    ) -> None:
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the metadata for a call that is made now.
+
+        Raises:
+            CallError: UNAUTHENTICATED, there is no token, or it cannot be sent.
+        """
+        if self._token is None:
+            return ()
         try:
-            callback((("authorization", f"Bearer {current_token(self._token)}"),), None)
-        except Exception as error:  # noqa: BLE001  # the call fails with it, whatever it is
-            callback((), error)
+            return (("authorization", f"Bearer {current_token(self._token)}"),)
+        except Exception as error:  # whatever the caller's function raises
+            message = f"cannot get the token: {error}"
+            raise CallError(grpc.StatusCode.UNAUTHENTICATED, message) from error
 
 
 def current_token(token: Token) -> str:

@@ -146,7 +146,7 @@ class ResumptionState(ABC, Generic[Response, Event]):
 
 
 class _CurrentCall:
-    """The current call of a stream; it can outlive a stream that nobody refers to any more."""
+    """The current call of a stream; it can outlive a stream without references."""
 
     __slots__ = ("call",)
 

@@ -28,13 +28,13 @@ from taskgate_client.aio.streams import (
 from taskgate_client.aio.uploads import AsyncStubChannel
 from taskgate_client.aws_services import AsyncAwsServices
 from taskgate_client.channels import DEFAULT_TIMEOUT_SECONDS, CallDefaults
-from taskgate_client.connection import channel_options
+from taskgate_client.connection import channel_options, open_channel
 from taskgate_client.errors import CallError
 from taskgate_client.listing import AsyncTaskListing
 from taskgate_client.names import ParentName, TaskName
 from taskgate_client.reconnects import Reconnects
 from taskgate_client.requests import Action, State, View
-from taskgate_client.security import Tls, Token, channel_credentials
+from taskgate_client.security import BearerToken, Tls, Token
 from taskgate_client.wait_session import WaitSession
 from taskgate_client.writes import Writes
 
@@ -59,14 +59,14 @@ def connect(  # noqa: PLR0913  # independent options
         ValueError: a token without TLS, or one that cannot be sent.
         OSError: a file of `tls` cannot be read.
     """
-    credentials = channel_credentials(tls, token)
     options = channel_options(tls, balance=balance, retried=retried)
-    channel = (
-        grpc.aio.insecure_channel(address, options)
-        if credentials is None
-        else grpc.aio.secure_channel(address, credentials, options)
+    channel = open_channel(
+        tls,
+        token,
+        lambda: grpc.aio.insecure_channel(address, options),
+        lambda credentials: grpc.aio.secure_channel(address, credentials, options),
     )
-    return AsyncClient(channel, timing, target=target)
+    return AsyncClient(channel, token=token, target=target, timing=timing)
 
 
 class AsyncClient(AsyncAwsServices):
@@ -77,17 +77,23 @@ class AsyncClient(AsyncAwsServices):
     Args:
         channel: to the server; `connect` makes one.
         timing: the clock, pauses and randomness.
+        token: see `connect`; only for an encrypted channel.
         target: the AWS account and region to call, by the name that the server gives it.
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, timing: AsyncTiming | None = None, *, target: str = ""
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        token: Token | None = None,
+        target: str = "",
+        timing: AsyncTiming | None = None,
     ) -> None:
         self._channel = channel
         self._timing = timing or AsyncTiming()
         self._lifetime = AsyncLifetime()
         self._parts = AsyncClientParts(timing=self._timing, lifetime=self._lifetime)
-        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, target)
+        calls = CallDefaults(Writes(self._timing.clock), self._lifetime, BearerToken(token), target)
         tasks: Any = AsyncStubChannel(channel, calls, sends_parent=True)
         others: Any = AsyncStubChannel(channel, calls)
         # The stubs accept both kinds of channel; their types are those of the blocking one.

@@ -41,7 +41,7 @@ class AsyncClientParts:
 
 
 class _CurrentCall:
-    """The current call of a stream; it can outlive a stream that nobody refers to any more."""
+    """The current call of a stream; it can outlive a stream without references."""
 
     __slots__ = ("_loop", "call", "iterator", "read")
 
