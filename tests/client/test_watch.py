@@ -309,3 +309,15 @@ def test_unknown_values_of_a_newer_server_are_kept(client: Client, fake: FakeTas
     assert (changed.task.state, changed.previous_state, changed.kind) == (77, 78, 79)
     assert isinstance(ended, WatchEnd)
     assert ended.reason == 80
+
+
+def test_it_times_out_while_it_reconnects(address: str, fake: FakeTaskService) -> None:
+    fake.script("WatchTasks", [*snapshot(), LOST])
+    now = [0.0]
+    with connect(address, timing=Timing(clock=lambda: now[0])) as client:
+        watch = client.watch_tasks(RUN, timeout=5)
+        assert [type(next(watch)) for _ in range(2)] == [Snapshot, Reconnecting]
+        now[0] = 6
+        with pytest.raises(CallError, match="timed out after 5 s"):
+            next(watch)
+        assert not list(watch)

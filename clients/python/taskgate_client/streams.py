@@ -8,7 +8,8 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -104,6 +105,15 @@ class ResumptionState(ABC, Generic[Response, Event]):
     def _check_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+    @contextmanager
+    def _final_errors(self) -> Iterator[None]:
+        """End the stream if there is an error in the `with`: no call could be made."""
+        try:
+            yield
+        except CallError:
+            self._ended = True
+            raise
 
     def _take(self, response: Response) -> None:
         self._reconnects.reached(self._timing.clock())
@@ -231,6 +241,8 @@ class ResumingStream(ResumptionState[Response, Event]):
             self._timing.wait(self._stopped, self._next_pause())
         if self._ended:
             return
+        if self._current.call is None:
+            self._start_call()
         try:
             response = self._receive()
             if response is None:
@@ -241,13 +253,14 @@ class ResumingStream(ResumptionState[Response, Event]):
             if not self._ended:
                 self._plan_next_call(error)
 
+    def _start_call(self) -> None:
+        with self._final_errors(), self._lifetime.call_errors():
+            call = self._rpc(self._session.request(), timeout=self._time_remaining())
+        self._current.call = cancellable(call)
+
     def _receive(self) -> Response | None:
         """Return the next message; None when the server has ended the call."""
         call = self._current.call
-        if call is None:
-            with self._lifetime.call_errors():
-                call = self._rpc(self._session.request(), timeout=self._time_remaining())
-            call = self._current.call = cancellable(call)
         try:
             with self._watchdog.watching(call, self._session.silence_limit) as read:
                 response: Response = next(call)

@@ -144,6 +144,8 @@ class AsyncResumingStream(ResumptionState[Response, Event]):
             await self._pauses.pause(self._next_pause())
         if self._ended:
             return
+        if self._current.call is None:
+            self._start_call()
         try:
             response = await self._receive()
             if response is None:
@@ -154,15 +156,17 @@ class AsyncResumingStream(ResumptionState[Response, Event]):
             if not self._ended:
                 self._plan_next_call(error)
 
+    def _start_call(self) -> None:
+        with self._final_errors(), self._lifetime.call_errors():
+            call = self._rpc(self._session.request(), timeout=self._time_remaining())
+        self._current.start(call)
+
     async def _receive(self) -> Response | None:
         """Return the next message; None when the server has ended the call.
 
         The read runs in a task of its own, so that cancelling this coroutine does not end the call.
         """
         current = self._current
-        if current.call is None:
-            with self._lifetime.call_errors():
-                current.start(self._rpc(self._session.request(), timeout=self._time_remaining()))
         if current.read is None:
             current.read = asyncio.ensure_future(_next(current.iterator))
         limit = self._session.silence_limit
