@@ -28,9 +28,9 @@ __all__ = ["serve_until"]
 
 _ADVANCE_INTERVAL = 0.05
 _MOTO_THREADS = 64
-_STEPS_TO_ACCEPT = 5
+_STEPS = 5
 """Of the event loop: more than asyncio takes between `accept` and `connection_made`, so that no
-connection is overlooked."""
+connection is overlooked, and between `abort` and the end of the socket."""
 
 _DRAIN_SECONDS = 1.0
 """How long in-flight responses may take when the emulator stops; all are immediate."""
@@ -88,15 +88,19 @@ async def _close(runner: web.ServerRunner) -> None:
     """Close every socket, also those of clients that do not read their response."""
     for site in runner.sites:
         await site.stop()
-    for _ in range(_STEPS_TO_ACCEPT):
-        await asyncio.sleep(0)
+    await _make_steps()
     connections = runner.server.connections if runner.server is not None else []
     transports = [connection.transport for connection in connections]
     await runner.cleanup()
     for transport in transports:
         if transport is not None:
             transport.abort()
-    await asyncio.sleep(0)  # the transports close
+    await _make_steps()
+
+
+async def _make_steps() -> None:
+    for _ in range(_STEPS):
+        await asyncio.sleep(0)
 
 
 async def _handle_moto_request(
