@@ -128,7 +128,7 @@ def test_unsigned_request_is_rejected(aws: Emulator) -> None:
 def test_oversized_body_is_rejected(aws: Emulator) -> None:
     connection = http.client.HTTPConnection(urlsplit(aws.endpoint_url).netloc)
     connection.request(
-        "POST", "/2023-10-12/batch-get-task", body=b" " * 2_000_000, headers={"Authorization": "a"}
+        "POST", "/2023-10-12/batch-get-task", body=b" " * 5_000_000, headers={"Authorization": "a"}
     )
     response = connection.getresponse()
     assert response.status == 413

@@ -56,7 +56,12 @@ WORDS = [
     "amount.name",
     "1.0.0",
 ]
-TEMPLATE = '{"specificationVersion": "environment-2023-09", "environment": {"name": "Maya"}}'
+TEMPLATE = """
+{
+  "specificationVersion": "environment-2023-09",
+  "environment": {"name": "Maya", "variables": {"A": "B"}}
+}
+"""
 
 
 def valid(shape: Shape, name: str = "", *, whole: bool = False) -> Any:

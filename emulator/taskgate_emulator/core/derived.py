@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -189,21 +188,6 @@ def _custom_value(resource: Resource, name: str) -> Any:
     return _CUSTOM_VALUES.get((resource.kind, name))
 
 
-def _environment_name(record: Mapping[str, Any], _params: Mapping[str, Any]) -> str:
-    """Return the name in an Open Job Description environment template."""
-    template = record["template"]
-    try:
-        if record["templateType"] == "JSON":
-            document = json.loads(template)
-        else:
-            import yaml  # noqa: PLC0415 most starts read no YAML
-
-            document = yaml.safe_load(template)
-        return str(document["environment"]["name"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnderivedError("name") from error
-
-
 _CUSTOM_VALUES: Mapping[tuple[str, str], Any] = {
     # The documented default.
     ("deadline.Farm", "costScaleFactor"): lambda _record, _params: 1.0,
@@ -214,7 +198,8 @@ _CUSTOM_VALUES: Mapping[tuple[str, str], Any] = {
         f"arn:aws:sso::{ACCOUNT_ID}:application/"
         f"{record['identityCenterInstanceArn'].rpartition('/')[2]}/apl-{record['monitorId'][-16:]}"
     ),
-    ("deadline.QueueEnvironment", "name"): _environment_name,
+    # Its behaviour reads the name from the template.
+    ("deadline.QueueEnvironment", "name"): lambda record, _params: record["name"],
     ("omics.RunCache", "cacheS3Uri"): lambda _record, params: params["cacheS3Location"],
     ("omics.Share", "status"): lambda _record, _params: "PENDING",
     ("omics.Workflow", "type"): lambda _record, _params: "PRIVATE",

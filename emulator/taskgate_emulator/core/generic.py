@@ -23,7 +23,7 @@ from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import CALLER, Account, Key, Record
 from taskgate_server.aws.model import OperationModel, StructureShape, enum_values
 
-__all__ = ["generic_behaviour", "require_resource"]
+__all__ = ["generic_behaviour", "perform_plain", "require_resource"]
 
 _PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
 _IGNORED_FILTERS = frozenset({"principalId", "type", "workflowOwnerId"})
@@ -49,6 +49,21 @@ def generic_behaviour(operation: OperationModel, find: _Find) -> Behaviour | Non
     if verb in _READS:
         return _READS[verb](resource, operation)
     return _WRITES[verb](resource, operation) if is_derivable(resource) else None
+
+
+def perform_plain(call: Call) -> Record:
+    """Perform a call as an operation of a plain resource; hand-written behaviours add to it.
+
+    Raises:
+        AwsError: the resource, or one that it needs, does not exist.
+    """
+    verb, resource = load_catalog(call.operation.service_model.service_name).verbs[
+        call.operation.name
+    ]
+    behave = {**_READS, **_WRITES}[verb](resource, call.operation)
+    if behave is None:
+        raise ValueError(f"{call.operation.name} is not an operation of a plain resource")
+    return behave(call)
 
 
 def require_resource(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.core.errors import AwsError
@@ -31,6 +33,12 @@ _MOTO_THREADS = 64
 _STEPS = 5
 """Of the event loop: more than asyncio takes between `accept` and `connection_made`, so that no
 connection is overlooked, and between `abort` and the end of the socket."""
+
+_MAX_BODY_BYTES = 4 * 1024**2
+"""Of Deadline Cloud and HealthOmics. AWS publishes no limit, but takes what their models allow: a
+template of 1,000,000 characters may have four bytes for each."""
+_MAX_OBJECT_BYTES = 1024**3
+"""Of a request to S3; the server holds it in memory."""
 
 _DRAIN_SECONDS = 1.0
 """How long in-flight responses may take when the emulator stops; all are immediate."""
@@ -67,7 +75,10 @@ async def serve_until(
         return await _deliver(request, response)
 
     runner = web.ServerRunner(
-        web.Server(handle), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_SECONDS
+        web.Server(handle, request_factory=_make_request),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_DRAIN_SECONDS,
     )
     await runner.setup()
     try:
@@ -82,6 +93,20 @@ async def serve_until(
         await _close(runner)
         pool.shutdown(wait=False, cancel_futures=True)
         registry.close()
+
+
+def _make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """Return a request with the limit of its service on the body."""
+    service = signed_service(message.headers.get("Authorization", ""))
+    limit = _MAX_OBJECT_BYTES if service == "s3" else _MAX_BODY_BYTES
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
 
 
 async def _close(runner: web.ServerRunner) -> None:
@@ -152,7 +177,7 @@ async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) 
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        message = "The request body is larger than the emulator accepts"
+        message = f"The request body is larger than {_MAX_BODY_BYTES} bytes"
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return dispatcher.reject(AwsError("RequestEntityTooLarge", message, status=status))
     return dispatcher.handle(

@@ -15,14 +15,16 @@ from typing import Any
 
 from taskgate_emulator.core.operations import Call
 from taskgate_emulator.core.paging import list_rows
+from taskgate_emulator.core.reading import reading
 from taskgate_emulator.core.state import CALLER, Key, Record
 from taskgate_emulator.core.timeline import planned
 from taskgate_emulator.core.validation import Violation, rejection
 from taskgate_emulator.deadline.behaviour import OPERATIONS, build_key, require_record
 from taskgate_emulator.deadline.counts import step_outcome
+from taskgate_emulator.deadline.environments import environments_of
 from taskgate_emulator.deadline.steps import CREATED, schedule_step
 from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK
-from taskgate_emulator.deadline.templates import ExpandedJob, TemplateError, expand
+from taskgate_emulator.deadline.templates import Document, ExpandedJob, expand
 
 _Response = dict[str, Any]
 
@@ -42,7 +44,7 @@ def create_job(call: Call) -> _Response:
     params, account = call.params, call.account
     require_record(account, QUEUE, params)
     given = _source(call)
-    job = _expanded(given)
+    job = _expanded(call, given)
     key = (params["farmId"], params["queueId"], f"job-{account.new_hex_id()}")
     _admit(call, key, job)
     plan = [(_CREATION_SECONDS, _lifecycle("CREATE_COMPLETE", "Job creation completed"))]
@@ -98,11 +100,13 @@ def _source(call: Call) -> _Response:
     }
 
 
-def _expanded(given: _Response) -> ExpandedJob:
-    try:
-        return expand(given["template"], given["templateType"], given["parameters"])
-    except TemplateError as error:
-        raise rejection([Violation("template", str(error))]) from error
+def _expanded(call: Call, given: _Response) -> ExpandedJob:
+    with reading("template"):
+        return expand(
+            Document(given["template"], given["templateType"]),
+            given["parameters"],
+            environments_of(call.account, build_key(QUEUE, call.params)),
+        )
 
 
 def _admit(call: Call, key: Key, job: ExpandedJob) -> None:

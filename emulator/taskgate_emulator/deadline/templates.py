@@ -7,18 +7,23 @@ created loads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openjd.model import Step, StepParameterSpace
+    from openjd.model import EnvironmentTemplate, JobTemplate, Step, StepParameterSpace
 
-__all__ = ["ExpandedJob", "ExpandedStep", "TemplateError", "expand"]
-
-_EXTENSIONS = ("TASK_CHUNKING", "REDACTED_ENV_VARS", "FEATURE_BUNDLE_1")
-"""Extensions of the specification; a template with another one is rejected."""
+__all__ = [
+    "Document",
+    "ExpandedJob",
+    "ExpandedStep",
+    "TemplateError",
+    "environment_name",
+    "expand",
+]
 
 _TASKS_PER_CHUNK = 150
 """https://docs.aws.amazon.com/general/latest/gr/deadlinecloud.html; it is not adjustable."""
@@ -31,14 +36,36 @@ _UNIONS = {
     "STRING": "string",
     "PATH": "path",
     "CHUNK[INT]": "chunkInt",
+    "BOOL": "bool",
+    "RANGE_EXPR": "rangeExpr",
+    "LIST[STRING]": "stringList",
+    "LIST[PATH]": "pathList",
+    "LIST[INT]": "intList",
+    "LIST[FLOAT]": "floatList",
+    "LIST[BOOL]": "boolList",
+    "LIST[LIST[INT]]": "intListList",
 }
 """The members of AWS's unions, by the specification's types."""
+_ITEMS: Mapping[str, Callable[[str], Any]] = {
+    "intList": int,
+    "floatList": float,
+    "intListList": int,
+}
+"""How the library expects the items of a list, which AWS's unions have as text."""
 
 _Members = dict[str, Any]
 
 
 class TemplateError(ValueError):
     """The template or one of its parameters is invalid; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The text of a template and its type, `JSON` or `YAML`."""
+
+    text: str
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,49 +93,126 @@ class ExpandedJob:
     steps: list[ExpandedStep]
 
 
-def expand(template: str, template_type: str, parameters: Mapping[str, Any]) -> ExpandedJob:
+def expand(
+    template: Document, parameters: Mapping[str, Any], environments: Sequence[Document] = ()
+) -> ExpandedJob:
     """Expand a template.
 
     Args:
-        template: its text.
-        template_type: `JSON` or `YAML`.
+        template: of the job.
         parameters: of the job, each as AWS's union of one member.
+        environments: the templates of the queue's environments, the outermost first. They may
+            define further parameters.
 
     Raises:
-        TemplateError: the template or a parameter is invalid.
+        Exception: the template or a parameter is invalid, or a definition of a parameter conflicts
+            with another; see `core/reading.py`.
     """
     from openjd import model  # noqa: PLC0415 loaded only when it is needed
 
-    given = {name: str(next(iter(union.values()))) for name, union in parameters.items()}
-    here = Path("/")
-    try:
-        document = model.document_string_to_object(
-            document=template, document_type=model.DocumentType(template_type)
-        )
-        decoded = model.decode_job_template(template=document, supported_extensions=_EXTENSIONS)
-        values = model.preprocess_job_parameters(
-            job_template=decoded,
-            job_parameter_values=given,
-            job_template_dir=here,
-            current_working_dir=here,
-            allow_job_template_dir_walk_up=True,
-        )
-        job = model.create_job(job_template=decoded, job_parameter_values=values)
-        return ExpandedJob(
-            name=job.name,
-            description=job.description,
-            parameters={name: _union(value) for name, value in values.items()},
-            steps=[_step(step) for step in job.steps],
-        )
-    except ValueError as error:  # also the base class of the library's errors
-        raise TemplateError(str(error)) from error
+    decoded = _job_template(template)
+    outer = [_environment_template(each) for each in environments]
+    values = model.preprocess_job_parameters(
+        job_template=decoded,
+        job_parameter_values={name: _native(union) for name, union in parameters.items()},
+        job_template_dir=Path("/"),
+        current_working_dir=Path("/"),
+        allow_job_template_dir_walk_up=True,
+        environment_templates=outer,
+    )
+    for name, value in values.items():
+        _check_kind(name, value, parameters.get(name))
+        _check_range(name, value)
+    job = model.create_job(
+        job_template=decoded, job_parameter_values=values, environment_templates=outer
+    )
+    return ExpandedJob(
+        name=job.name,
+        description=job.description,
+        parameters={name: _union(value) for name, value in values.items()},
+        steps=[_step(step) for step in job.steps],
+    )
+
+
+def environment_name(template: Document) -> str:
+    """Return the name of an environment template.
+
+    Raises:
+        Exception: the template is invalid; see `core/reading.py`.
+    """
+    return _environment_template(template).environment.name
+
+
+def _job_template(template: Document) -> JobTemplate:
+    from openjd import model  # noqa: PLC0415 see above
+
+    return model.decode_job_template(template=_parsed(template), supported_extensions=_extensions())
+
+
+def _environment_template(template: Document) -> EnvironmentTemplate:
+    from openjd import model  # noqa: PLC0415 see above
+
+    return model.decode_environment_template(
+        template=_parsed(template), supported_extensions=_extensions()
+    )
+
+
+def _parsed(template: Document) -> dict[str, Any]:
+    from openjd import model  # noqa: PLC0415 see above
+
+    return model.document_string_to_object(
+        document=template.text, document_type=model.DocumentType(template.type)
+    )
+
+
+def _extensions() -> list[str]:
+    """Return every extension of the specification that the library supports."""
+    from openjd.model.v2023_09 import ExtensionName  # noqa: PLC0415 see above
+
+    return [extension.value for extension in ExtensionName]
+
+
+def _native(union: Mapping[str, Any]) -> Any:
+    """Return the value of a union as the library expects it."""
+    ((kind, value),) = union.items()
+    convert = _ITEMS.get(kind)
+    return value if convert is None else _converted(value, convert)
+
+
+def _converted(value: Any, convert: Callable[[str], Any]) -> Any:
+    return (
+        [_converted(each, convert) for each in value] if isinstance(value, list) else convert(value)
+    )
+
+
+def _check_kind(name: str, value: Any, given: Mapping[str, Any] | None) -> None:
+    """Check that a list is the value of a parameter of its type; a text may be of any type."""
+    for kind, inner in (given or {}).items():
+        if isinstance(inner, list) and kind != _UNIONS[value.type.value]:
+            raise TemplateError(f"Parameter {name} is of type {value.type.value}, not {kind}")
+
+
+def _check_range(name: str, value: Any) -> None:
+    """Check that a number has the size that the specification's implementations support.
+
+    https://docs.rs/openjd-model/0.2.1/openjd_model/template/ has i64 and finite f64; the Python
+    library has numbers of any size.
+    """
+    for each in value.value if isinstance(value.value, list) else [value.value]:
+        if value.type.value in {"INT", "LIST[INT]"} and not -(2**63) <= int(each) < 2**63:
+            raise TemplateError(f"Parameter {name} must be an integer of 64 bits")
+        if value.type.value in {"FLOAT", "LIST[FLOAT]"} and not math.isfinite(float(each)):
+            raise TemplateError(f"Parameter {name} must be a finite number")
 
 
 def _step(step: Step) -> ExpandedStep:
     from openjd.model import StepParameterSpaceIterator  # noqa: PLC0415 see above
 
-    _reject_long_chunks(step)
-    space = StepParameterSpaceIterator(space=step.parameterSpace)
+    # With a target runtime, AWS adapts the size of chunks to the runtime of earlier tasks. The
+    # emulator's tasks all have the default size, so that their number is known at the start.
+    space = StepParameterSpaceIterator(
+        space=step.parameterSpace, chunks_task_count_override=_tasks_per_chunk(step)
+    )
     if len(space) > _MAX_TASKS:
         raise TemplateError(f"step {step.name} has {len(space)} tasks; the maximum is {_MAX_TASKS}")
     members = {
@@ -125,16 +229,34 @@ def _step(step: Step) -> ExpandedStep:
     )
 
 
-def _reject_long_chunks(step: Step) -> None:
+def _tasks_per_chunk(step: Step) -> int | None:
+    """Return the default size of the step's chunks, if it has chunks.
+
+    Raises:
+        TemplateError: a chunk or the whole range is too long.
+    """
     definitions = step.parameterSpace.taskParameterDefinitions if step.parameterSpace else {}
     for name, definition in definitions.items():
         chunks = getattr(definition, "chunks", None)
-        if chunks is not None and chunks.defaultTaskCount > _TASKS_PER_CHUNK:
+        if chunks is None:
+            continue
+        if int(chunks.defaultTaskCount) > _TASKS_PER_CHUNK:
             raise TemplateError(f"{step.name}: {name}: a chunk may have {_TASKS_PER_CHUNK} tasks")
+        if len(definition.range) > _MAX_TASKS:  # the library makes a list of it
+            raise TemplateError(f"{step.name}: {name}: the range has more than {_MAX_TASKS} values")
+        return int(chunks.defaultTaskCount)
+    return None
 
 
-def _union(value: Any) -> dict[str, str]:
-    return {_UNIONS[value.type.value]: str(value.value)}
+def _union(value: Any) -> dict[str, Any]:
+    return {_UNIONS[value.type.value]: _text(value.value)}
+
+
+def _text(value: Any) -> Any:
+    """Return a value in AWS's form: text, or lists of text."""
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _capabilities(step: Step) -> _Members | None:
