@@ -20,8 +20,8 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws.model import StructureShape, load_service
 
 REGISTRIES = {"deadline": deadline.OPERATIONS, "omics": omics.OPERATIONS}
-ABSENT = {"GetBatch", "ListRunsInBatch"}
-"""The demo has none of these; test_omics_batches.py reads them."""
+ABSENT = {"GetBatch", "ListRunsInBatch", "GetStorageProfileForQueue"}
+"""The demo has none of these; test_omics_batches.py and test_deadline_queues.py read them."""
 GENERIC: dict[str, set[str]] = {
     "deadline": {"GetFarm", "ListFarms", "GetQueue", "ListQueues", "BatchGetTask"},
     "omics": {"GetWorkflow"},

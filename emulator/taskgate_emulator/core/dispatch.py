@@ -17,7 +17,7 @@ from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError
 from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.generic import generic_behaviour
 from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
-from taskgate_emulator.core.operations import Behaviour, Call, Operations
+from taskgate_emulator.core.operations import Behaviour, Call, Operations, error_names
 from taskgate_emulator.core.parsing import Params, RawRequest, compile_request
 from taskgate_emulator.core.responses import HttpResponse, compile_response, error_response
 from taskgate_emulator.core.routing import Route, Router
@@ -256,5 +256,20 @@ def _call_once(call: Call, behave: Behaviour) -> Mapping[str, Any]:
     return result
 
 
+_STATE_ERRORS = frozenset({"ConflictException", "ResourceNotFoundException"})
+
+
+def _listed(error: AwsError, operation: OperationModel) -> AwsError:
+    """Return an error about the state of resources as one that the operation's model lists.
+
+    DeleteFarm, for example, has no ConflictException.
+    """
+    if error.code not in _STATE_ERRORS - error_names(operation):
+        return error
+    return AwsError("ValidationException", error.message, {"reason": "OTHER"})
+
+
 def _to_response(error: AwsError, operation: OperationModel | None) -> HttpResponse:
-    return error_response(error, operation.service_model if operation else None)
+    if operation is None:
+        return error_response(error, None)
+    return error_response(_listed(error, operation), operation.service_model)

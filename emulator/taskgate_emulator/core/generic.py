@@ -18,16 +18,21 @@ from taskgate_emulator.core.derived import (
     new_id,
 )
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
-from taskgate_emulator.core.operations import Behaviour, Call
+from taskgate_emulator.core.operations import Behaviour, Call, error_names
 from taskgate_emulator.core.paging import list_rows
-from taskgate_emulator.core.state import CALLER, Account, Key, Record
+from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, Account, Key, Record
 from taskgate_server.aws.model import OperationModel, StructureShape, enum_values
 
-__all__ = ["generic_behaviour", "perform_plain", "require_resource"]
+__all__ = [
+    "delete_contents",
+    "generic_behaviour",
+    "is_member",
+    "list_plain",
+    "perform_plain",
+    "require_resource",
+]
 
 _PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
-_IGNORED_FILTERS = frozenset({"principalId", "type", "workflowOwnerId"})
-"""Memberships are not emulated, and the caller owns all resources."""
 _TOKENS = frozenset({"clientToken", "requestId"})
 
 _Find = Callable[[str], Behaviour | None]
@@ -64,6 +69,36 @@ def perform_plain(call: Call) -> Record:
     if behave is None:
         raise ValueError(f"{call.operation.name} is not an operation of a plain resource")
     return behave(call)
+
+
+def list_plain(call: Call, to_record: Callable[[Key, Record], Record]) -> Record:
+    """Perform a List operation of a plain resource.
+
+    Args:
+        call: of the operation.
+        to_record: completes a row, before the filters of the call are applied to it.
+    """
+    _, resource = load_catalog(call.operation.service_model.service_name).verbs[call.operation.name]
+    found = rows_member(call.operation)
+    if found is None:
+        raise ValueError(f"the response of {call.operation.name} has no rows")
+    labels = _path_labels(call.operation)
+    scope = tuple(call.params[label] for label in labels)
+    if scope:
+        _require_outer(call.account, resource, (*scope, ""))
+    matches = _filter(call, resource, labels)
+
+    def to_item(key: Key, record: Record) -> Record | None:
+        complete = to_record(key, record)
+        return complete if matches(key, complete) else None
+
+    return list_rows(call, found[0], resource.kind, scope, to_item)
+
+
+def delete_contents(account: Account, resource: Resource, key: Key) -> None:
+    """Delete all rows inside a resource, whatever their kinds."""
+    for kind, inner in list(account.rows_inside(resource.service, key)):
+        account.delete(kind, inner)
 
 
 def require_resource(account: Account, resource: Resource, params: Mapping[str, Any]) -> Record:
@@ -148,39 +183,40 @@ def _list(resource: Resource, operation: OperationModel) -> Behaviour | None:
     labels = _path_labels(operation)
     if found is None or len(labels) != resource.scope_size:
         return None
-    member = found[0]
-
-    def list_resources(call: Call) -> Record:
-        scope = tuple(call.params[label] for label in labels)
-        if scope:
-            _require_outer(call.account, resource, (*scope, ""))
-        matches = _filter(call, labels)
-
-        def to_item(_: Key, record: Record) -> Record | None:
-            return record if matches(record) else None
-
-        return list_rows(call, member, resource.kind, scope, to_item)
-
-    return list_resources
+    return lambda call: list_plain(call, lambda _, record: record)
 
 
-def _filter(call: Call, labels: tuple[str, ...]) -> Callable[[Record], bool]:
+def _filter(
+    call: Call, resource: Resource, labels: tuple[str, ...]
+) -> Callable[[Key, Record], bool]:
     """Return the filter that the params of a List operation describe.
 
     Raises:
         AwsError: the rows do not have the filtered member.
     """
     filters = {
-        name: value
-        for name, value in call.params.items()
-        if name not in {*labels, *_PAGING, *_IGNORED_FILTERS}
+        name: value for name, value in call.params.items() if name not in {*labels, *_PAGING}
     }
     filters |= filters.pop("filter", {})
 
-    def matches(record: Record) -> bool:
-        return all(_matches(record, name, value, call) for name, value in filters.items())
+    def matches(key: Key, record: Record) -> bool:
+        return all(
+            is_member(call.account, resource, key, value)
+            if name == "principalId"
+            else _matches(record, name, value, call)
+            for name, value in filters.items()
+        )
 
     return matches
+
+
+def is_member(account: Account, resource: Resource, key: Key, principal: str) -> bool:
+    """Return whether a principal is a member of a resource or of one that contains it."""
+    return any(
+        account.table(f"{each.kind}Member").record((*key[: len(each.labels)], principal))
+        is not None
+        for each in (*resource.outer, resource)
+    )
 
 
 def _matches(record: Record, name: str, value: Any, call: Call) -> bool:
@@ -188,6 +224,8 @@ def _matches(record: Record, name: str, value: Any, call: Call) -> bool:
         return record.get("id") in value
     if name == "resourceOwner":  # no other account shares resources
         return bool(value == "SELF")
+    if name == "workflowOwnerId":
+        return bool(value == ACCOUNT_ID)
     if name in {"createdAfter", "createdBefore"}:
         moment = creation_time(record)
         return moment is not None and (moment > value if name == "createdAfter" else moment < value)
@@ -204,29 +242,36 @@ def _update(resource: Resource, operation: OperationModel) -> Behaviour:
 
     def update(call: Call) -> Record:
         record = dict(require_resource(call.account, resource, call.params))
+        changed: dict[str, Any] = {}
         for name, value in call.params.items():
             if name.endswith("ToAdd"):
                 base = name.removesuffix("ToAdd")
-                record[base] = [*record.get(base, ()), *value]
+                changed[base] = record[base] = [*record.get(base, ()), *value]
             elif name.endswith("ToRemove"):
                 base = name.removesuffix("ToRemove")
-                record[base] = [each for each in record.get(base, ()) if each not in value]
+                rest = [each for each in record.get(base, ()) if each not in value]
+                changed[base] = record[base] = rest
             elif name in known and name not in resource.labels:
-                record[name] = value
-        changed = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
-        record |= {name: value for name, value in changed.items() if name in known}
+                changed[name] = value
+        times = {"updatedAt": call.now, "updateTime": call.now, "updatedBy": CALLER}
+        changed |= {name: value for name, value in times.items() if name in known}
         key = resource.key(call.params, _labels_in(operation, resource))
-        call.account.put(resource.kind, key, record)
-        return record
+        call.account.update(resource.kind, key, **changed)
+        return {**record, **changed}
 
     return update
 
 
 def _delete(resource: Resource, operation: OperationModel) -> Behaviour:
+    # A model without this error has an operation that succeeds, whether or not there is something.
+    is_idempotent = "ResourceNotFoundException" not in error_names(operation)
+
     def delete(call: Call) -> Record:
         account = call.account
-        record = require_resource(account, resource, call.params)
         key = resource.key(call.params, _labels_in(operation, resource))
+        if is_idempotent and account.table(resource.kind).record(key) is None:
+            return {}
+        record = require_resource(account, resource, call.params)
         inside = list(_contents(account, resource, key))
         if inside and not call.params.get("force"):
             message = f"There is still {inside[0][0].partition('.')[2]} {inside[0][1][-1]} in it"

@@ -15,7 +15,7 @@ from typing import Any
 from taskgate_emulator.core.state import Account, Index, Listener, TimerHandler
 from taskgate_server.aws.model import OperationModel
 
-__all__ = ["Behaviour", "Call", "Operations"]
+__all__ = ["Behaviour", "Call", "Operations", "error_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,11 @@ class Call:
     params: Mapping[str, Any]
     now: datetime
     """The time at which the whole call happens."""
+
+
+def error_names(operation: OperationModel) -> frozenset[str]:
+    """Return the codes of the errors that the model of an operation lists."""
+    return frozenset(shape.name for shape in operation.error_shapes)
 
 
 Behaviour = Callable[[Call], Mapping[str, Any]]
@@ -43,7 +48,7 @@ class Operations:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
-        self._indexes: list[tuple[str, Callable[[], Index]]] = []
+        self._indexes: list[tuple[tuple[str, ...], Callable[[], Index]]] = []
         self._timers: dict[str, TimerHandler] = {}
 
     def register(self, name: str) -> Callable[[Behaviour], Behaviour]:
@@ -73,9 +78,9 @@ class Operations:
 
         return add
 
-    def index(self, kind: str, make: Callable[[], Index]) -> None:
-        """Add an index of the rows of a kind to each account; `Account.index` returns it."""
-        self._indexes.append((kind, make))
+    def index(self, make: Callable[[], Index], *kinds: str) -> None:
+        """Add an index of the rows of some kinds to each account; `Account.index` returns it."""
+        self._indexes.append((kinds, make))
 
     def on_timer(self, name: str) -> Callable[[TimerHandler], TimerHandler]:
         """Decorate the function that a `Change` with this `timer` calls."""
@@ -90,8 +95,8 @@ class Operations:
 
     def attach(self, account: Account) -> None:
         """Add the indexes, listeners and timers of this service to an account."""
-        for kind, make in self._indexes:
-            account.add_index(kind, make())
+        for kinds, make in self._indexes:
+            account.add_index(make(), *kinds)
         for kind, listener, history in self._listeners:
             account.listen(kind, listener, history=history)
         for name, handler in self._timers.items():

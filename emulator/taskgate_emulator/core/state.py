@@ -63,7 +63,7 @@ Listener = Callable[["Account", Transition], None]
 
 
 class Index(Protocol):
-    """Data derived from all rows of a kind and updated with each change."""
+    """Data derived from all rows of some kinds and updated with each change."""
 
     def update(self, key: Key, before: Record | None, after: Record | None) -> None:
         """Apply the creation, change or deletion of a row."""
@@ -132,6 +132,14 @@ class Account:
             table = self._tables[kind] = Table()
         return table
 
+    def rows_inside(self, service: str, key: Key) -> Iterator[tuple[str, Key]]:
+        """Yield kind and key of each row of a service whose key begins with a key."""
+        for kind, table in list(self._tables.items()):
+            if kind.startswith(f"{service}."):
+                for inner in table:
+                    if len(inner) > len(key) and inner[: len(key)] == key:
+                        yield kind, inner
+
     def listen(self, kind: str, listener: Listener, *, history: bool = False) -> None:
         """Call a listener for each change of the rows of a kind.
 
@@ -142,10 +150,11 @@ class Account:
         """
         self._listeners[kind].append((listener, history))
 
-    def add_index(self, kind: str, index: Index) -> None:
-        """Add an index of a kind that has no rows yet; indexes are updated before listeners run."""
+    def add_index(self, index: Index, *kinds: str) -> None:
+        """Add an index of kinds that have no rows yet; indexes are updated before listeners run."""
         self._indexes[type(index)] = index
-        self._indexes_of[kind].append(index)
+        for kind in kinds:
+            self._indexes_of[kind].append(index)
 
     def index(self, index_class: type[_I]) -> _I:
         """Return the index of a class."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, not_found
+from taskgate_emulator.core.generic import list_plain
 from taskgate_emulator.core.operations import Call, Operations
 from taskgate_emulator.core.paging import list_rows
 from taskgate_emulator.core.state import Account, Key, Record
@@ -18,7 +19,7 @@ from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK
 __all__ = ["OPERATIONS", "build_key", "item_error", "job_record", "require_record", "step_record"]
 
 OPERATIONS = Operations("deadline")
-OPERATIONS.index(TASK, TaskCountIndex)
+OPERATIONS.index(TaskCountIndex, TASK)
 
 _Ids = Mapping[str, Any]
 
@@ -37,7 +38,7 @@ def get_job(call: Call) -> Record:
 @OPERATIONS.register("ListJobs")
 def list_jobs(call: Call) -> Record:
     """Return the jobs of a queue."""
-    return _list(call, "jobs", JOB, lambda key, row: job_record(call.account, key, row))
+    return list_plain(call, lambda key, row: job_record(call.account, key, row))
 
 
 @OPERATIONS.register("GetStep")

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskgate_emulator.core.state import Account, Key
-from taskgate_emulator.deadline.fleets import FLEET, fleets_of
+from taskgate_emulator.deadline.fleets import FLEET, LIMIT, LIMITED_QUEUE, fleets_of
 from taskgate_emulator.deadline.tasks import STEP
 
 __all__ = ["can_run", "is_compatible"]
 
-_LIMIT, _LIMITED_QUEUE = "deadline.Limit", "deadline.QueueLimitAssociation"
 _AMOUNTS = {
     "amount.worker.vcpu": "vCpuCount",
     "amount.worker.memory": "memoryMiB",
@@ -60,12 +59,12 @@ def _capabilities(configuration: _Members) -> _Members:
 
 def _is_limit(account: Account, queue: Key, name: str) -> bool:
     """Return whether an amount is a limit of the queue."""
-    limits = account.table(_LIMIT)
+    limits = account.table(LIMIT)
     return any(
         limit["amountRequirementName"] == name
         and any(
             (link["queueId"], link["limitId"]) == (queue[1], limit_id)
-            for _, link in account.table(_LIMITED_QUEUE).records(queue[0])
+            for _, link in account.table(LIMITED_QUEUE).records(queue[0])
         )
         for limit_id, limit in limits.records(queue[0])
     )

@@ -38,6 +38,8 @@ AWS does not publish its rule. With this one, a step is active while any task is
 when all tasks are.
 """
 
+_ACTIVE = frozenset({"READY", "ASSIGNED", "SCHEDULED", "STARTING", "RUNNING", "INTERRUPTING"})
+
 
 class _Extreme:
     """The earliest or latest of many times, each of which may change.
@@ -118,6 +120,7 @@ class TaskCountIndex:
         self._steps: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
         self._jobs: defaultdict[Key, TaskCounts] = defaultdict(TaskCounts)
         self._ready_steps: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
+        self._active: Counter[Key] = Counter()
 
     def step(self, key: Key) -> TaskCounts:
         """Return the counts of a step."""
@@ -131,6 +134,10 @@ class TaskCountIndex:
         """Return the steps of a queue that have tasks for a worker."""
         return list(self._ready_steps.get(queue, ()))
 
+    def has_active_tasks(self, queue: Key) -> bool:
+        """Return whether a queue has tasks that wait for a worker or are on one."""
+        return self._active[queue] > 0
+
     def update(self, key: Key, before: Record | None, after: Record | None) -> None:
         """Apply the creation, change or deletion of a task."""
         step_key, task = key[:-1], key[-1]
@@ -139,6 +146,7 @@ class TaskCountIndex:
             counts.add(before, -1)
             counts.add(after, 1)
         old, new = before or {}, after or {}
+        self._active[key[:2]] += _is_active(new) - _is_active(old)
         step.started.replace(old.get("startedAt"), new.get("startedAt"))
         step.ended.replace(old.get("endedAt"), new.get("endedAt"))
         step.updated.replace(old.get("updatedAt"), new.get("updatedAt"))
@@ -146,6 +154,10 @@ class TaskCountIndex:
         is_ready = new.get("runStatus") == "READY" and bool(new.get("_queued"))
         _set_member(step.ready, task, is_member=is_ready)
         _set_member(self._ready_steps[key[:2]], step_key, is_member=bool(step.ready))
+
+
+def _is_active(task: Record) -> bool:
+    return task.get("runStatus") in _ACTIVE
 
 
 def _set_member(members: dict[Any, None], name: Any, *, is_member: bool) -> None:

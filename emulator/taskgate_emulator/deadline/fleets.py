@@ -13,6 +13,8 @@ from taskgate_emulator.core.state import CALLER, Account, Key, Record
 __all__ = [
     "ASSOCIATION",
     "FLEET",
+    "LIMIT",
+    "LIMITED_QUEUE",
     "WORKER",
     "IdleWorkerIndex",
     "fleets_of",
@@ -24,6 +26,7 @@ __all__ = [
 FLEET, WORKER = "deadline.Fleet", "deadline.Worker"
 """The kinds of rows; `_task` of a worker is the key of its current task."""
 ASSOCIATION = "deadline.QueueFleetAssociation"
+LIMIT, LIMITED_QUEUE = "deadline.Limit", "deadline.QueueLimitAssociation"
 
 
 class IdleWorkerIndex:

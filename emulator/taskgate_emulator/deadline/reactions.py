@@ -7,21 +7,27 @@ event of its cause.
 from __future__ import annotations
 
 from taskgate_emulator.core.state import Account, Transition
+from taskgate_emulator.deadline import associations as deadline_associations
 from taskgate_emulator.deadline import events as deadline_events
 from taskgate_emulator.deadline import sessions as deadline_sessions
 from taskgate_emulator.deadline import steps as deadline_steps
 from taskgate_emulator.deadline import workers as deadline_workers
+from taskgate_emulator.deadline.associations import StoppingIndex
 from taskgate_emulator.deadline.behaviour import OPERATIONS
 from taskgate_emulator.deadline.fleets import (
     ASSOCIATION,
     FLEET,
+    LIMITED_QUEUE,
     WORKER,
     IdleWorkerIndex,
     queues_of,
 )
-from taskgate_emulator.deadline.tasks import JOB, STEP, TASK
+from taskgate_emulator.deadline.queues import BUDGET
+from taskgate_emulator.deadline.tasks import JOB, QUEUE, STEP, TASK
 
-OPERATIONS.index(WORKER, IdleWorkerIndex)
+OPERATIONS.index(IdleWorkerIndex, WORKER)
+OPERATIONS.index(StoppingIndex, ASSOCIATION, LIMITED_QUEUE)
+OPERATIONS.on_timer(deadline_associations.STOP)(deadline_associations.stop_if_unused)
 OPERATIONS.on_timer(deadline_steps.CREATED)(deadline_steps.check_compatibility)
 OPERATIONS.on_timer(deadline_steps.READY)(deadline_steps.release_tasks)
 OPERATIONS.on_timer(deadline_workers.FINISH)(deadline_workers.finish_task)
@@ -37,15 +43,38 @@ def task_changed(account: Account, transition: Transition) -> None:
     deadline_sessions.on_task_change(account, transition)
     deadline_steps.on_task_change(account, transition)
     deadline_workers.on_task_change(account, transition)
+    deadline_associations.finish_stops(account, transition)
 
 
 @OPERATIONS.on_change(ASSOCIATION)
 def association_changed(account: Account, transition: Transition) -> None:
-    """Assign the tasks of a queue that has a new fleet."""
+    """Assign the tasks of a queue that has a new fleet, or stop an association."""
+    deadline_associations.begin_stop(account, transition)
     after = transition.after
     if after is not None and after["status"] == "ACTIVE":
         farm = transition.key[0]
         deadline_workers.assign_tasks(account, (farm, after["queueId"]), transition.at)
+
+
+@OPERATIONS.on_change(LIMITED_QUEUE)
+def limit_association_changed(account: Account, transition: Transition) -> None:
+    """Stop an association."""
+    deadline_associations.begin_stop(account, transition)
+
+
+@OPERATIONS.on_change(QUEUE)
+def queue_changed(account: Account, transition: Transition) -> None:
+    """Assign the tasks of a queue that is no longer blocked."""
+    if transition.before is not None and transition.after is not None:
+        deadline_workers.assign_tasks(account, transition.key, transition.at)
+
+
+@OPERATIONS.on_change(BUDGET)
+def budget_changed(account: Account, transition: Transition) -> None:
+    """Assign the tasks of a queue that has a new budget."""
+    queue = (transition.after or {}).get("usageTrackingResource", {}).get("queueId")
+    if queue is not None:
+        deadline_workers.assign_tasks(account, (transition.key[0], queue), transition.at)
 
 
 @OPERATIONS.on_change(FLEET)

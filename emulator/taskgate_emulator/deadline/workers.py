@@ -15,6 +15,7 @@ from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.deadline.capabilities import can_run
 from taskgate_emulator.deadline.counts import TaskCountIndex
 from taskgate_emulator.deadline.fleets import WORKER, fleets_of, idle_worker, queues_of
+from taskgate_emulator.deadline.queues import is_blocked
 from taskgate_emulator.deadline.sessions import SESSION, end_session, start_session
 from taskgate_emulator.deadline.tasks import (
     JOB,
@@ -51,7 +52,7 @@ def on_task_change(account: Account, transition: Transition) -> None:
 
 def assign_tasks(account: Account, queue: Key, at: datetime) -> None:
     """Assign queued tasks to idle workers until one of the two runs out."""
-    fleets = fleets_of(account, queue)
+    fleets = [] if is_blocked(account, queue) else fleets_of(account, queue)
     while fleets:
         task = _next_task(account, queue, fleets[0])
         worker = None if task is None else idle_worker(account, fleets[0])
