@@ -12,6 +12,7 @@ from pathlib import Path
 
 from taskgate_emulator.core.registry import Registry, Settings
 from taskgate_emulator.core.server import serve_until
+from taskgate_emulator.core.state import REGION
 
 __all__ = ["run"]
 
@@ -40,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taskgate emulate",
-        description="A local AWS: Deadline Cloud, HealthOmics, Logs, EventBridge, SQS and STS.",
+        description="A local AWS: Deadline Cloud, HealthOmics, Logs, EventBridge, S3, SQS and STS.",
         epilog="FILEs are TOML, JSON or YAML; docs/emulator.md describes them.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", default="demo", metavar="NAME|FILE", help="demo (default), empty or a file"
     )
+    parser.add_argument("--region", default=REGION, help="which has the seed; default: %(default)s")
     parser.add_argument(
         "--speed", type=float, default=1.0, help="seconds of simulated work per second; default: 1"
     )
@@ -77,6 +79,7 @@ async def _serve(options: argparse.Namespace) -> None:
             quotas=options.quotas,
             faults=options.faults or (),
             state=options.state,
+            region=options.region,
         )
     )
 

@@ -55,6 +55,8 @@ class Emulator:
         faults: initial fault rules, or a file of them; `faults` adds others later.
         state: a file that keeps the state. If it already has a state, the emulator restores it
             and ignores the seed.
+        region: has the seed and is what this object reads and changes. Requests that are signed
+            for another region reach an account of their own, which is empty at first.
 
     Raises:
         ValueError: an argument is invalid; the message says why.
@@ -72,8 +74,10 @@ class Emulator:
         quotas: str | Path | Mapping[str, Any] = "off",
         faults: str | Path | Iterable[Fault] = (),
         state: str | Path | None = None,
+        region: str = REGION,
     ) -> None:
         self._host, self._port = host, port
+        self.region = region
         self._registry = Registry(
             Settings(
                 clock=clock,
@@ -83,6 +87,7 @@ class Emulator:
                 quotas=quotas,
                 faults=faults,
                 state=state,
+                region=region,
             )
         )
         self.faults: Faults = self._registry.faults
@@ -146,8 +151,8 @@ class Emulator:
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
             "AWS_ACCESS_KEY_ID": "any",
             "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": self.region,
         }
 
     @property

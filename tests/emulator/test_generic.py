@@ -239,7 +239,7 @@ def test_tags_are_stored_by_arn(aws: Emulator, connect: Any, kind: str) -> None:
     resource = load_catalog(service).resources[noun]
     maker = Maker(connect(aws, service))
     ids, _ = maker.make(resource)
-    arn = build_arn(resource, tuple(ids.values()))
+    arn = aws.edit(lambda account: build_arn(resource, tuple(ids.values()), account))
     before = maker.call("ListTagsForResource", resourceArn=arn)["tags"]
     maker.call("TagResource", resourceArn=arn, tags={"a": "1", "b": "2"})
     maker.call("UntagResource", resourceArn=arn, tagKeys=["a"])

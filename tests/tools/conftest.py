@@ -42,10 +42,16 @@ def healthomics_tools(aws: Emulator, tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def deadline_command(tmp_path: Path) -> Iterator[Program]:
-    """The `deadline` command line, with an emulator on real time whose workers are quick."""
+def quick_aws() -> Iterator[Emulator]:
+    """An emulator on real time whose workers are quick."""
     with Emulator(speed=50) as aws:
-        yield program("deadline", "deadline", aws, tmp_path)
+        yield aws
+
+
+@pytest.fixture
+def deadline_command(quick_aws: Emulator, tmp_path: Path) -> Program:
+    """The `deadline` command line, with `quick_aws`."""
+    return program("deadline", "deadline", quick_aws, tmp_path)
 
 
 def program(name: str, command: str, aws: Emulator, home: Path) -> Program:

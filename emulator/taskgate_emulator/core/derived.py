@@ -11,7 +11,7 @@ from uuid import UUID
 
 from taskgate_emulator.core.catalog import Resource
 from taskgate_emulator.core.patterns import compile_pattern
-from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Key
+from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, Account, Key
 from taskgate_server.aws.model import (
     ListShape,
     MapShape,
@@ -102,7 +102,7 @@ def new_id(shape: Shape, noun: str, random: Random) -> str:
     raise UnderivedError(shape.name)
 
 
-def build_arn(resource: Resource, key: Key) -> str:
+def build_arn(resource: Resource, key: Key, account: Account) -> str:
     """Return the ARN of a resource."""
     parts = []
     chain = (*resource.outer, resource)
@@ -113,7 +113,7 @@ def build_arn(resource: Resource, key: Key) -> str:
         name = to_kebab_case(word) if resource.service == "deadline" else word[0].lower() + word[1:]
         parts.append(f"{name}/{key[len(part.labels) - 1 if part is not resource else -1]}")
     path = "/".join(parts)
-    return f"arn:aws:{resource.service}:{REGION}:{ACCOUNT_ID}:{path}"
+    return account.arn(resource.service, path)
 
 
 def to_kebab_case(noun: str) -> str:
@@ -137,13 +137,13 @@ def _derive(
 ) -> Any:
     special = _custom_value(resource, name)
     if special:
-        return special(record, params)
+        return special(record, params, account)
     if name in _CREATED | _UPDATED:
         return account.now
     if name == "createdBy":
         return CALLER
     if name in _OWN_ARN:
-        return build_arn(resource, resource.key(record))
+        return build_arn(resource, resource.key(record), account)
     if name in {"id", "storeId", "uuid"}:
         return new_id(shape, resource.noun, account.random)
     if not _is_known(name, shape):
@@ -190,20 +190,20 @@ def _custom_value(resource: Resource, name: str) -> Any:
 
 _CUSTOM_VALUES: Mapping[tuple[str, str], Any] = {
     # The documented default.
-    ("deadline.Farm", "costScaleFactor"): lambda _record, _params: 1.0,
-    ("deadline.Monitor", "url"): lambda record, _params: (
-        f"https://{record['subdomain']}.{REGION}.deadlinecloud.amazonaws.com/"
+    ("deadline.Farm", "costScaleFactor"): lambda _record, _params, _account: 1.0,
+    ("deadline.Monitor", "url"): lambda record, _params, account: (
+        f"https://{record['subdomain']}.{account.region}.deadlinecloud.amazonaws.com/"
     ),
-    ("deadline.Monitor", "identityCenterApplicationArn"): lambda record, _params: (
+    ("deadline.Monitor", "identityCenterApplicationArn"): lambda record, _params, _account: (
         f"arn:aws:sso::{ACCOUNT_ID}:application/"
         f"{record['identityCenterInstanceArn'].rpartition('/')[2]}/apl-{record['monitorId'][-16:]}"
     ),
     # Its behaviour reads the name from the template.
-    ("deadline.QueueEnvironment", "name"): lambda record, _params: record["name"],
-    ("omics.RunCache", "cacheS3Uri"): lambda _record, params: params["cacheS3Location"],
-    ("omics.Share", "status"): lambda _record, _params: "PENDING",
-    ("omics.Workflow", "type"): lambda _record, _params: "PRIVATE",
-    ("omics.WorkflowVersion", "type"): lambda _record, _params: "PRIVATE",
+    ("deadline.QueueEnvironment", "name"): lambda record, _params, _account: record["name"],
+    ("omics.RunCache", "cacheS3Uri"): lambda _record, params, _account: params["cacheS3Location"],
+    ("omics.Share", "status"): lambda _record, _params, _account: "PENDING",
+    ("omics.Workflow", "type"): lambda _record, _params, _account: "PRIVATE",
+    ("omics.WorkflowVersion", "type"): lambda _record, _params, _account: "PRIVATE",
 }
 """Members that no general rule covers."""
 

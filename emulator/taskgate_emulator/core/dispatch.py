@@ -91,6 +91,11 @@ class Dispatcher:
             operation for model in self._models.values() for operation in operations(model)
         )
 
+    @property
+    def signing_names(self) -> frozenset[str]:
+        """The names of the services in signatures."""
+        return frozenset(model.signing_name for model in self._models.values())
+
     def operation(self, service: str, name: str) -> OperationModel:
         """Return the model of an operation.
 

@@ -1,4 +1,4 @@
-"""The other AWS services: CloudWatch Logs, EventBridge, SQS and STS from moto, and the Price List.
+"""The other AWS services: Logs, EventBridge, S3, SQS and STS from moto, and the Price List.
 
 They share the emulator's port: a request goes to the service that its signature names. moto takes a
 second to load, so the first such request loads it. Log lines wait until then; events sent earlier
@@ -21,23 +21,25 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from random import Random
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from taskgate_emulator.core.event_sinks import Event, LogLine
 from taskgate_emulator.core.faults import Fault, Faults
 from taskgate_emulator.core.responses import HttpResponse, json_body
-from taskgate_emulator.core.state import Account
+from taskgate_emulator.core.state import BUCKET, Account
 
-__all__ = ["SERVICES", "MotoServices", "operation_of", "signed_service"]
+if TYPE_CHECKING:
+    from werkzeug.test import Client
 
-_MOTO = frozenset({"events", "logs", "sqs", "sts"})
+__all__ = ["SERVICES", "Moto", "MotoServices", "operation_of"]
+
+_MOTO = frozenset({"events", "logs", "s3", "sqs", "sts"})
 _PRICE_LIST = "pricing"
 SERVICES = _MOTO | {_PRICE_LIST}
 """The names of the services in signatures."""
 
 _log = logging.getLogger(__name__)
-_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/]+/(?P<service>[a-z0-9-]+)/aws4_request")
 _HOP_BY_HOP = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 _JSON = {"Content-Type": "application/x-amz-json-1.1"}
 _ERRORS = {
@@ -46,12 +48,6 @@ _ERRORS = {
     "unavailable": ("ServiceUnavailableException", HTTPStatus.SERVICE_UNAVAILABLE),
 }
 """Error code and status of fault kinds, as in the JSON protocols of these services."""
-
-
-def signed_service(authorization: str) -> str | None:
-    """Return the service that an Authorization header is signed for."""
-    match = _SCOPE.search(authorization)
-    return match["service"] if match else None
 
 
 def operation_of(headers: Mapping[str, str], body: bytes) -> str:
@@ -69,13 +65,15 @@ class MotoServices:
     Args:
         account: the source of events and log lines.
         faults: the rules; kinds that are errors or affect the connection apply here, too.
+        moto: serves the requests.
     """
 
-    def __init__(self, account: Account, faults: Faults) -> None:
+    def __init__(self, account: Account, faults: Faults, moto: Moto) -> None:
         self._account = account
         self._faults = faults
+        self._moto = moto
         self._mutex = Lock()
-        self._moto: _Moto | None = None
+        self._regional: _RegionalMoto | None = None
 
     def prepare(self, service: str) -> None:
         """Bring a service up to date; call it in the thread that the account belongs to."""
@@ -85,6 +83,14 @@ class MotoServices:
         self._account.settle()
         if service == "logs":
             moto.write_lines(self._account.logs.take_waiting())
+
+    def read_object(self, bucket: str, key: str) -> bytes | None:
+        """Return an object of S3, or None if it does not exist."""
+        return self._load().read_object(bucket, key)
+
+    def write_object(self, bucket: str, key: str, content: bytes) -> bool:
+        """Write an object of S3; return False if the bucket does not exist."""
+        return self._load().write_object(bucket, key, content)
 
     def handle(
         self, service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -103,19 +109,24 @@ class MotoServices:
         if fault is not None and fault.kind in _ERRORS:
             return _fault_response(fault)
         if service in _MOTO:
-            response = self._load().handle(method, target, headers, body)
+            self._load()
+            response = self._moto.handle(method, target, headers, body)
         else:
             response = _price_list_response(operation)
         if fault is None:
             return response
         return replace(response, delivery=fault.kind, delay=fault.seconds)
 
-    def _load(self) -> _Moto:
+    def _load(self) -> _RegionalMoto:
         with self._mutex:
-            if self._moto is None:
-                self._moto = _Moto(self._account.events.account_id, self._account.events.region)
-                self._account.events.receiver = self._moto.deliver
-            return self._moto
+            if self._regional is None:
+                self._moto.load()
+                region = self._account.region
+                self._regional = _RegionalMoto(self._moto.account_id, region)
+                self._account.events.receiver = self._regional.deliver
+                for _, bucket in self._account.table(BUCKET).records():
+                    self._regional.create_bucket(bucket["name"])
+            return self._regional
 
 
 def _fault_response(fault: Fault) -> HttpResponse:
@@ -145,35 +156,34 @@ def _price_list_response(operation: str) -> HttpResponse:
     return HttpResponse(status=HTTPStatus.NOT_IMPLEMENTED, headers=_JSON, body=error)
 
 
-class _Moto:
-    """moto's server application, and direct access to three of its backends."""
+class Moto:
+    """moto's server application, for all regions of an account.
 
-    def __init__(self, account_id: str, region: str) -> None:
-        from moto.backends import get_backend  # noqa: PLC0415 a second that most starts save
-        from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 the same
-            DomainDispatcherApplication,
-            create_backend_app,
-        )
-        from werkzeug.test import Client  # noqa: PLC0415 the same
+    Args:
+        account_id: of AWS.
+    """
 
-        self._account_id, self._region = account_id, region
-        self._random = Random(0)  # noqa: S311 ids of events need not be secret
-        self._client = Client(DomainDispatcherApplication(create_backend_app))
-        for service in sorted(_MOTO):
-            get_backend(service).pop(account_id, None)  # type: ignore[call-overload]  # the name is one of moto's
-        self._logs = get_backend("logs")[account_id][region]
-        self._sqs = get_backend("sqs")[account_id][region]
-        self._events = get_backend("events")[account_id][region]
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+        self._mutex = Lock()
+        self._client: Client | None = None
+
+    def load(self) -> Client:
+        """Load moto and clear the account, unless that has happened; return its test client."""
+        with self._mutex:
+            if self._client is None:
+                self._client = self._load()
+            return self._client
 
     def handle(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> HttpResponse:
         """Return moto's response to a request."""
-        response = self._client.open(
+        response = self.load().open(
             target,
             base_url=f"http://{headers.get('Host', 'localhost')}",
             method=method,
-            headers={**dict(headers), "x-moto-account-id": self._account_id},
+            headers={**dict(headers), "x-moto-account-id": self.account_id},
             data=body,
         )
         end_to_end = {
@@ -182,6 +192,57 @@ class _Moto:
         return HttpResponse(
             status=response.status_code, headers=end_to_end, body=response.get_data()
         )
+
+    def _load(self) -> Client:
+        from moto.backends import get_backend  # noqa: PLC0415 a second that most starts save
+        from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 the same
+            DomainDispatcherApplication,
+            create_backend_app,
+        )
+        from werkzeug.test import Client as TestClient  # noqa: PLC0415 the same
+
+        for service in sorted(_MOTO):
+            backends: Any = get_backend(service)  # type: ignore[call-overload]  # the name is one of moto's
+            for backend in backends.pop(self.account_id, {}).values():
+                backend.reset()
+        buckets: Any = get_backend("s3").bucket_accounts  # type: ignore[attr-defined]  # S3's alone
+        for name in [name for name, owner in buckets.items() if owner[1] == self.account_id]:
+            del buckets[name]
+        return TestClient(DomainDispatcherApplication(create_backend_app))
+
+
+class _RegionalMoto:
+    """Direct access to moto's backends of one region."""
+
+    def __init__(self, account_id: str, region: str) -> None:
+        from moto.backends import get_backend  # noqa: PLC0415 a second that most starts save
+
+        self._account_id, self._region = account_id, region
+        self._random = Random(0)  # noqa: S311 ids of events need not be secret
+        self._logs = get_backend("logs")[account_id][region]
+        self._sqs = get_backend("sqs")[account_id][region]
+        self._events = get_backend("events")[account_id][region]
+        self._s3 = get_backend("s3")[account_id]["aws"]
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket, unless it exists."""
+        if name not in self._s3.buckets:
+            self._s3.create_bucket(name, self._region)
+
+    def read_object(self, bucket: str, key: str) -> bytes | None:
+        """Return the latest version of an object, or None if it does not exist."""
+        if bucket not in self._s3.buckets:
+            return None
+        found = self._s3.get_object(bucket, key)
+        content: bytes | None = None if found is None else found.value
+        return content
+
+    def write_object(self, bucket: str, key: str, content: bytes) -> bool:
+        """Write an object; return False if the bucket does not exist."""
+        if bucket not in self._s3.buckets:
+            return False
+        self._s3.put_object(bucket, key, content)
+        return True
 
     def write_lines(self, lines: Iterable[LogLine]) -> None:
         """Write lines to their streams; this bypasses moto's check of their age by real time."""

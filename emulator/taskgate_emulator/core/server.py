@@ -20,11 +20,11 @@ from aiohttp.http import RawRequestMessage
 from taskgate_emulator.core.dispatch import Dispatcher, HttpRequest
 from taskgate_emulator.core.errors import AwsError
 from taskgate_emulator.core.moto_services import SERVICES as MOTO_SERVICES
-from taskgate_emulator.core.moto_services import operation_of, signed_service
+from taskgate_emulator.core.moto_services import operation_of
 from taskgate_emulator.core.observation import RecordedRequest
-from taskgate_emulator.core.registry import Registry
-from taskgate_emulator.core.responses import HttpResponse
-from taskgate_emulator.core.state import Account
+from taskgate_emulator.core.registry import Region, Registry
+from taskgate_emulator.core.responses import HttpResponse, json_body
+from taskgate_emulator.core.signatures import signed_scope
 
 __all__ = ["serve_until"]
 
@@ -33,6 +33,9 @@ _MOTO_THREADS = 64
 _STEPS = 5
 """Of the event loop: more than asyncio takes between `accept` and `connection_made`, so that no
 connection is overlooked, and between `abort` and the end of the socket."""
+
+_XML_SERVICES = frozenset({"cloudfront", "route53", "s3-outposts", "s3-control"})
+"""Services whose errors are XML, apart from those with forms as requests."""
 
 _MAX_BODY_BYTES = 4 * 1024**2
 """Of Deadline Cloud and HealthOmics. AWS publishes no limit, but takes what their models allow: a
@@ -67,11 +70,15 @@ async def serve_until(
     pool = ThreadPoolExecutor(_MOTO_THREADS, "taskgate-emulator-moto")
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        service = signed_service(request.headers.get("Authorization", ""))
+        scope = signed_scope(request.headers, request.raw_path)
+        region = registry.region(scope.region if scope else None)
+        service = scope.service if scope else None
         if service in MOTO_SERVICES:
-            response = await _handle_moto_request(registry, pool, service, request)
+            response = await _handle_moto_request(registry, region, pool, service, request)
+        elif service is None or service in region.dispatcher.signing_names:
+            response = await _handle_aws_request(region.dispatcher, request)
         else:
-            response = await _handle_aws_request(registry.dispatcher, request)
+            response = await _reject_unknown_service(service, request)
         return await _deliver(request, response)
 
     runner = web.ServerRunner(
@@ -84,7 +91,7 @@ async def serve_until(
     try:
         await web.TCPSite(runner, host, port).start()
         ready(_url(host, runner))
-        advancing = asyncio.create_task(_advance_time(registry.account))
+        advancing = asyncio.create_task(_advance_time(registry))
         try:
             await stop.wait()
         finally:
@@ -103,8 +110,8 @@ def _make_request(
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
     """Return a request with the limit of its service on the body."""
-    service = signed_service(message.headers.get("Authorization", ""))
-    limit = _MAX_OBJECT_BYTES if service == "s3" else _MAX_BODY_BYTES
+    scope = signed_scope(message.headers, message.path)
+    limit = _MAX_OBJECT_BYTES if scope and scope.service == "s3" else _MAX_BODY_BYTES
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
 
@@ -129,8 +136,13 @@ async def _make_steps() -> None:
 
 
 async def _handle_moto_request(
-    registry: Registry, pool: ThreadPoolExecutor, service: str, request: web.BaseRequest
+    registry: Registry,
+    region: Region,
+    pool: ThreadPoolExecutor,
+    service: str,
+    request: web.BaseRequest,
 ) -> HttpResponse:
+    await _send_continue(request)
     body = await request.read()
     raw_path, _, query = request.raw_path.partition("?")
     registry.recorder.add(
@@ -144,10 +156,10 @@ async def _handle_moto_request(
             operation=operation_of(request.headers, body),
         )
     )
-    registry.moto_services.prepare(service)
+    region.moto_services.prepare(service)
     return await asyncio.get_running_loop().run_in_executor(
         pool,
-        registry.moto_services.handle,
+        region.moto_services.handle,
         service,
         request.method,
         request.raw_path,
@@ -156,22 +168,43 @@ async def _handle_moto_request(
     )
 
 
-async def _advance_time(account: Account) -> None:
+async def _reject_unknown_service(service: str, request: web.BaseRequest) -> HttpResponse:
+    """Return 501 for a service of AWS that is not emulated, in the form of its protocol."""
+    await request.read()
+    code, message = "NotImplemented", f"The emulator does not have the AWS service {service}"
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
+    body = json_body({"__type": code, "message": message})
+    kind = request.headers.get("Content-Type", "")
+    if kind.startswith("application/x-www-form-urlencoded") or service in _XML_SERVICES:
+        headers["Content-Type"] = "text/xml"
+        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        body = f"<ErrorResponse>{error}</ErrorResponse>".encode()
+    return HttpResponse(status=HTTPStatus.NOT_IMPLEMENTED, headers=headers, body=body)
+
+
+async def _advance_time(registry: Registry) -> None:
     """Apply due changes between requests, so that events are sent and workers work."""
     while True:
-        due = account.next_due
-        # The clock may be a test's, which has no timers, so it is polled.
-        if due is not None and due <= account.clock():
-            account.settle()
+        for region in registry.regions:
+            due = region.account.next_due
+            # The clock may be a test's, which has no timers, so it is polled.
+            if due is not None and due <= region.account.clock():
+                region.account.settle()
         await asyncio.sleep(_ADVANCE_INTERVAL)
 
 
-async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpResponse:
+async def _send_continue(request: web.BaseRequest) -> None:
+    """Ask for the body of a request that waits for it, as botocore's PUTs do.
+
+    Only aiohttp's router, not used here, would do so.
+    """
     if request.headers.get("Expect", "").lower() == "100-continue":
-        # botocore sends the body of a PUT after this response, which only aiohttp's router, not
-        # used here, would send.
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+
+
+async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) -> HttpResponse:
+    await _send_continue(request)
     # `request.path` is decoded already.
     raw_path, _, query = request.raw_path.partition("?")
     try:

@@ -28,6 +28,7 @@ from taskgate_emulator.core.timeline import Change, Timeline
 
 __all__ = [
     "ACCOUNT_ID",
+    "BUCKET",
     "CALLER",
     "REGION",
     "Account",
@@ -42,6 +43,8 @@ __all__ = [
 
 ACCOUNT_ID = "111122223333"
 REGION = "us-west-2"
+BUCKET = "s3.Bucket"
+"""The kind of the buckets that a seed has; S3 itself has all others."""
 CALLER = f"arn:aws:iam::{ACCOUNT_ID}:user/taskgate"
 """The principal of every change, because the emulator accepts any credentials."""
 
@@ -60,6 +63,18 @@ class Transition:
 
 
 Listener = Callable[["Account", Transition], None]
+
+
+class Objects(Protocol):
+    """The objects of S3."""
+
+    def read_object(self, bucket: str, key: str) -> bytes | None:
+        """Return an object, or None if it does not exist."""
+        ...
+
+    def write_object(self, bucket: str, key: str, content: bytes) -> bool:
+        """Write an object; return False if the bucket does not exist."""
+        ...
 
 
 class Index(Protocol):
@@ -82,14 +97,20 @@ class Account:
         clock: returns the current time.
         random: generates ids.
         speed: seconds of simulated work per second of the clock.
+        region: AWS's name of the region.
     """
 
-    def __init__(self, *, clock: Clock, random: Random, speed: float = 1.0) -> None:
+    def __init__(
+        self, *, clock: Clock, random: Random, speed: float = 1.0, region: str = REGION
+    ) -> None:
         self.clock = clock
+        self.region = region
         self.random = random
         self.speed = speed
         self.logs = LogSink()
-        self.events = EventSink(ACCOUNT_ID, REGION)
+        self.objects: Objects | None = None
+        """S3, unless the account has no other services."""
+        self.events = EventSink(ACCOUNT_ID, region)
         self.admit: Callable[[Account, str, Key], None] = lambda _account, _kind, _key: None
         """Raise if a quota does not allow another resource of a kind at a key."""
         self.admit_number: Callable[[str, int], None] = lambda _what, _number: None
@@ -116,6 +137,10 @@ class Account:
     def next_due(self) -> datetime | None:
         """The earliest time of a scheduled change."""
         return self._due[0][0] if self._due else None
+
+    def arn(self, service: str, path: str) -> str:
+        """Return the ARN of a resource of this account and region."""
+        return f"arn:aws:{service}:{self.region}:{ACCOUNT_ID}:{path}"
 
     def new_uuid(self) -> str:
         """Generate a UUID."""

@@ -16,7 +16,7 @@ from typing import Any
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError, conflict, not_found
 from taskgate_emulator.core.operations import Call
 from taskgate_emulator.core.paging import list_rows
-from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
+from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import Change, planned
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, stop_run
 from taskgate_emulator.omics.runs import delete_ended_run, start
@@ -51,7 +51,7 @@ def start_run_batch(call: Call) -> Record:
     batch_id = str(account.random.randrange(10**6, 10**7))
     record = {
         "id": batch_id,
-        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:runBatch/{batch_id}",
+        "arn": account.arn("omics", f"runBatch/{batch_id}"),
         "uuid": account.new_uuid(),
         "name": params.get("batchName"),
         "status": "PENDING",

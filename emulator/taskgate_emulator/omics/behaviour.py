@@ -22,6 +22,7 @@ __all__ = [
     "RUN_TASK",
     "STARTING_SECONDS",
     "STOPPING_SECONDS",
+    "arn_beside",
     "attempt_plan",
     "stop_run",
 ]
@@ -157,3 +158,8 @@ def _stop(account: Account, kind: str, key: Key, end: Mapping[str, Any]) -> None
     record = {**(account.table(kind).record(key) or {}), "status": "STOPPING"}
     plan = [(STOPPING_SECONDS, {"stopTime": CHANGE_TIME, **end})]
     account.put(kind, key, record, planned(account.now, account.speed, plan))
+
+
+def arn_beside(arn: str, path: str) -> str:
+    """Return the ARN of another resource of the same service, region and account."""
+    return f"{arn.rpartition(':')[0]}:{path}"

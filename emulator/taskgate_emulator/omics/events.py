@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Record, Transition
-from taskgate_emulator.omics.behaviour import OPERATIONS, RUN, RUN_TASK
+from taskgate_emulator.core.state import Account, Record, Transition
+from taskgate_emulator.omics.behaviour import OPERATIONS, RUN, RUN_TASK, arn_beside
 from taskgate_emulator.omics.workflows import WORKFLOW
 
 __all__ = ["send_event"]
@@ -55,7 +55,7 @@ def _run_detail(run: Record) -> dict[str, Any]:
 def _task_detail(run: Record, task: Record) -> dict[str, Any]:
     return {
         "omicsVersion": _VERSION,
-        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:task/{task['taskId']}",
+        "arn": arn_beside(run["arn"], f"task/{task['taskId']}"),
         "status": task["status"],
         "runArn": run["arn"],
         "runUuid": run.get("uuid"),

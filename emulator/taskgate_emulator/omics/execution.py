@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
+from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.omics import events as omics_events
 from taskgate_emulator.omics import logs as omics_logs
@@ -47,9 +47,10 @@ from taskgate_emulator.omics.failures import (
 from taskgate_emulator.omics.instances import instance_type
 from taskgate_emulator.workflows.definition import PlannedCall
 
-__all__ = ["LOG_GROUP_ARN", "REGISTERED_FIRST", "submit"]
+__all__ = ["LOG_STREAMS", "REGISTERED_FIRST", "submit"]
 
-LOG_GROUP_ARN = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/omics/WorkflowLog"
+LOG_STREAMS = "log-group:/aws/omics/WorkflowLog:log-stream"
+"""The part of the ARNs of log streams after the account."""
 
 REGISTERED_FIRST = (omics_events, omics_logs)
 """Listeners run in the order of their registration: these report a change before its effects."""
@@ -274,14 +275,14 @@ def _run_task(account: Account, key: Key) -> None:
     plan = attempt_plan(
         start=0.0,
         seconds=float(run.get("tags", {}).get(SECONDS_TAG, _TASK_SECONDS)),
-        at_start=_capacity_members(key, run, call.get("image"), instance),
+        at_start=_capacity_members(account, key, run, call.get("image"), instance),
         at_end=end,
     )
     account.put(RUN_TASK, key, record, planned(account.now, account.speed, plan))
 
 
 def _capacity_members(
-    key: Key, run: Record, image: str | None, instance: str | None
+    account: Account, key: Key, run: Record, image: str | None, instance: str | None
 ) -> dict[str, Any]:
     """Return the members that a task gets with its instance."""
     run_id, task_id = key
@@ -290,7 +291,7 @@ def _capacity_members(
     if instance is not None:
         known["instanceType"] = instance
     if run.get("logLevel") != "OFF":
-        known["logStream"] = f"{LOG_GROUP_ARN}:log-stream:run/{run_id}/task/{task_id}"
+        known["logStream"] = account.arn("logs", f"{LOG_STREAMS}:run/{run_id}/task/{task_id}")
     if image is not None:
         digest = f"sha256:{sha256(image.encode()).hexdigest()}"
         known["imageDetails"] = {"image": image, "imageDigest": digest, "sourceImage": image}

@@ -16,14 +16,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account, Key, Record, Transition
-from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
+from taskgate_emulator.core.state import Account, Key, Record, Transition
+from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK, arn_beside
 
 __all__ = ["GROUP", "write_lines"]
 
 GROUP = "/aws/omics/WorkflowLog"
 
-_ARN = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
 _RUN_WORDS = {"COMPLETED": "SUCCESS"}
 """The manifest's statuses of runs that differ from the API's.
 
@@ -124,9 +123,9 @@ def _run_entry(run: Record, tasks: list[Record]) -> dict[str, Any]:
         if name in run
     }
     links = {
-        "workflow": f"{_ARN}:workflow/{run['workflowId']}",
-        "runGroup": _link("runGroup", run.get("runGroupId")),
-        "run": _link("run", run.get("runId") if run.get("runId") != run["id"] else None),
+        "workflow": arn_beside(run["arn"], f"workflow/{run['workflowId']}"),
+        "runGroup": _link(run, "runGroup", run.get("runGroupId")),
+        "run": _link(run, "run", run.get("runId") if run.get("runId") != run["id"] else None),
     }
     return {
         **members,
@@ -155,7 +154,7 @@ def _task_entry(run: Record, task: Record) -> dict[str, Any]:
         if name in task
     }
     entry = {
-        "arn": f"{_ARN}:task/{task['taskId']}",
+        "arn": arn_beside(run["arn"], f"task/{task['taskId']}"),
         "run": run["arn"],
         **members,
         **_times(task),
@@ -201,8 +200,8 @@ def _seconds(record: Record) -> float:
     return seconds
 
 
-def _link(kind: str, name: str | None) -> str | None:
-    return None if name is None else f"{_ARN}:{kind}/{name}"
+def _link(run: Record, kind: str, name: str | None) -> str | None:
+    return None if name is None else arn_beside(run["arn"], f"{kind}/{name}")
 
 
 def _filled(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, conflict, not_found
 from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, REGION, Account, Key, Record
+from taskgate_emulator.core.state import CALLER, Account, Key, Record
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
 from taskgate_emulator.omics.cache import RUN_CACHE
-from taskgate_emulator.omics.execution import LOG_GROUP_ARN, submit
+from taskgate_emulator.omics.execution import LOG_STREAMS, submit
 from taskgate_emulator.omics.failures import schedule_tagged_failures
 from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, load_definition
 from taskgate_emulator.workflows.definition import DefinitionError, PlannedCall
@@ -193,7 +193,7 @@ def _record(
     uuid = account.new_uuid()
     output = str(params.get("outputUri", "")).rstrip("/")
     overwrites = params.get("outputUriPrefixMode") == "NONE_WITH_OVERWRITE"
-    stream = f"{LOG_GROUP_ARN}:log-stream:run/{run_id}"
+    stream = account.arn("logs", f"{LOG_STREAMS}:run/{run_id}")
     record: dict[str, Any] = {
         "logLevel": "ALL",
         "retentionMode": "RETAIN",
@@ -201,7 +201,7 @@ def _record(
         "networkingMode": "RESTRICTED",
         "storageType": workflow.get("storageType", "STATIC"),
         **{name: params[name] for name in _COPIED_PARAMS if name in params},
-        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
+        "arn": account.arn("omics", f"run/{run_id}"),
         "id": run_id,
         "uuid": uuid,
         "status": "PENDING",

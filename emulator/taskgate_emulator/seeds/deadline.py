@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskgate_emulator.core.state import Account
+from taskgate_emulator.core.state import BUCKET, Account
 from taskgate_emulator.core.timeline import CHANGE_TIME, Plan, Timeline, planned
 from taskgate_emulator.deadline.fleets import ASSOCIATION, FLEET
 from taskgate_emulator.deadline.tasks import FARM, JOB, QUEUE, STEP, TASK, run_plan
@@ -17,6 +17,7 @@ _READY_SECONDS = -1_550.0
 """When the simulation ended and the render tasks became READY."""
 _ARTIST = "arn:aws:sts::111122223333:assumed-role/Artists/mara"
 _WRANGLER = "arn:aws:sts::111122223333:assumed-role/Wranglers/jonas"
+_BUCKET = "northlight-jobs"
 _WAITING_RENDERS = (8, 9, 10, 11)
 
 _Members = Mapping[str, Any]
@@ -33,6 +34,7 @@ def seed_deadline(account: Account) -> None:
     job = (*queue, ids.JOB_ID)
     account.put(FARM, (ids.FARM_ID,), farm_record(start))
     account.put(QUEUE, queue, queue_record(start))
+    account.put(BUCKET, (_BUCKET,), {"name": _BUCKET})
     account.put(FLEET, (ids.FARM_ID, ids.FLEET_ID), fleet_record(start))
     account.put(
         ASSOCIATION, (ids.FARM_ID, f"{ids.QUEUE_ID}/{ids.FLEET_ID}"), association_record(start)
@@ -200,7 +202,7 @@ def queue_record(start: datetime) -> _Members:
         "description": "Final frames",
         "status": "SCHEDULING",
         "defaultBudgetAction": "NONE",
-        "jobAttachmentSettings": {"s3BucketName": "northlight-jobs", "rootPrefix": "deadline"},
+        "jobAttachmentSettings": {"s3BucketName": _BUCKET, "rootPrefix": "deadline"},
         "roleArn": "arn:aws:iam::111122223333:role/NorthlightQueue",
         "jobRunAsUser": {
             "posix": {"user": "render", "group": "render"},

@@ -216,7 +216,7 @@ def run_record(run_id: str, name: str, account: Account) -> _Members:
     uuid = account.new_uuid()
     output = "s3://northlight-genomics/runs"
     return {
-        "arn": f"arn:aws:omics:{REGION}:{ACCOUNT_ID}:run/{run_id}",
+        "arn": account.arn("omics", f"run/{run_id}"),
         "id": run_id,
         "runId": run_id,
         "uuid": uuid,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hashlib import sha256
 from io import BytesIO
 
-from taskgate_emulator.core.state import ACCOUNT_ID, REGION, Account
+from taskgate_emulator.core.state import Account
 from taskgate_emulator.omics.cache import RUN_CACHE
 from taskgate_emulator.omics.workflows import WORKFLOW, store_definition
 from taskgate_emulator.seeds import ids
@@ -82,7 +82,7 @@ def seed_workflow(account: Account) -> None:
     """Load the workflow and the cache into an account."""
     content = _zipped(_DEFINITION)
     created = account.clock() - timedelta(days=30)
-    arn = f"arn:aws:omics:{REGION}:{ACCOUNT_ID}"
+    arn = account.arn("omics", "").removesuffix(":")
     store_definition(account, (ids.WORKFLOW_ID,), content, engine="WDL", main="main.wdl")
     account.put(
         WORKFLOW,
