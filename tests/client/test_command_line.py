@@ -104,3 +104,14 @@ echo "${COMPREPLY[@]}"
         ["bash", "-c", script + check], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.strip() == "--until-settled"
+
+
+def test_summary_offers_only_parents_that_the_server_counts(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = {}
+    for command in ("list", "summary"):
+        with pytest.raises(SystemExit):
+            run(command, "--help")
+        offered[command] = "queue" in capsys.readouterr().out
+    assert offered == {"list": True, "summary": False}

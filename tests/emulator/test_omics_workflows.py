@@ -64,7 +64,6 @@ def test_definitions_in_s3_or_a_repository_return_501(omics: Any) -> None:
         "fullRepositoryId": "a/b",
     }
     for params in (
-        {"definitionUri": "s3://bucket/w.zip"},
         {"definitionRepository": repository},
         {"definitionZip": zipped(main_wdl=WDL), "parameterTemplatePath": "t.json"},
     ):

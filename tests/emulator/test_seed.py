@@ -20,8 +20,18 @@ from taskgate_emulator.seeds import ids as seed
 from taskgate_server.aws.model import StructureShape, load_service
 
 REGISTRIES = {"deadline": deadline.OPERATIONS, "omics": omics.OPERATIONS}
-ABSENT = {"GetBatch", "ListRunsInBatch", "GetStorageProfileForQueue"}
-"""The demo has none of these; test_omics_batches.py and test_deadline_queues.py read them."""
+ABSENT = {
+    "GetBatch",
+    "ListRunsInBatch",
+    "GetStorageProfileForQueue",
+    "GetReadSet",
+    "GetReadSetMetadata",
+    "ListReadSets",
+    "GetReference",
+    "GetReferenceMetadata",
+    "ListReferences",
+}
+"""The demo has none of these; the tests of batches, queues and waiters read them."""
 GENERIC: dict[str, set[str]] = {
     "deadline": {"GetFarm", "ListFarms", "GetQueue", "ListQueues", "BatchGetTask"},
     "omics": {"GetWorkflow"},

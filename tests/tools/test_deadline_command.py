@@ -106,4 +106,4 @@ def allow_storage_profile(aws: Emulator) -> str:
         farmId=FARM_ID, displayName="Linux", osFamily="LINUX", fileSystemLocations=[]
     )["storageProfileId"]
     deadline.update_queue(**ids, allowedStorageProfileIdsToAdd=[profile])
-    return profile
+    return str(profile)

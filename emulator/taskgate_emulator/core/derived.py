@@ -22,6 +22,7 @@ from taskgate_server.aws.model import (
 )
 
 __all__ = [
+    "FIRST_VERSION",
     "UnderivedError",
     "build_arn",
     "complete_record",
@@ -29,6 +30,9 @@ __all__ = [
     "new_id",
     "to_kebab_case",
 ]
+
+FIRST_VERSION = "version_1"
+"""The version of an annotation store that is created without; AWS publishes no default."""
 
 _READY = ("ACTIVE", "READY", "IDLE", "CREATED", "AVAILABLE", "ENABLED", "NONE")
 """Statuses of a usable resource, the preferred ones first."""
@@ -200,6 +204,7 @@ _CUSTOM_VALUES: Mapping[tuple[str, str], Any] = {
     ),
     # Its behaviour reads the name from the template.
     ("deadline.QueueEnvironment", "name"): lambda record, _params, _account: record["name"],
+    ("omics.AnnotationStore", "versionName"): lambda _record, _params, _account: FIRST_VERSION,
     ("omics.RunCache", "cacheS3Uri"): lambda _record, params, _account: params["cacheS3Location"],
     ("omics.Share", "status"): lambda _record, _params, _account: "PENDING",
     ("omics.Workflow", "type"): lambda _record, _params, _account: "PRIVATE",

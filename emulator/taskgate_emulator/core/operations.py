@@ -35,6 +35,7 @@ def error_names(operation: OperationModel) -> frozenset[str]:
 
 
 Behaviour = Callable[[Call], Mapping[str, Any]]
+Preparation = Callable[[Call], Call]
 
 
 class Operations:
@@ -47,6 +48,7 @@ class Operations:
     def __init__(self, service: str) -> None:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
+        self._preparations: dict[str, Preparation] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
         self._indexes: list[tuple[tuple[str, ...], Callable[[], Index]]] = []
         self._timers: dict[str, TimerHandler] = {}
@@ -59,6 +61,15 @@ class Operations:
                 raise ValueError(f"{self.service} has two behaviours for {name}")
             self._behaviours[name] = behaviour
             return behaviour
+
+        return add
+
+    def prepare(self, *names: str) -> Callable[[Preparation], Preparation]:
+        """Decorate a function that changes calls of some operations before their behaviour."""
+
+        def add(preparation: Preparation) -> Preparation:
+            self._preparations.update(dict.fromkeys(names, preparation))
+            return preparation
 
         return add
 
@@ -104,7 +115,10 @@ class Operations:
 
     def behaviour(self, name: str) -> Behaviour | None:
         """Return the behaviour of an operation, if it is hand-written."""
-        return self._behaviours.get(name)
+        behaviour, preparation = self._behaviours.get(name), self._preparations.get(name)
+        if behaviour is None or preparation is None:
+            return behaviour
+        return lambda call: behaviour(preparation(call))
 
     @property
     def names(self) -> frozenset[str]:

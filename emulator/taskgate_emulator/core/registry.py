@@ -15,7 +15,9 @@ import taskgate_emulator.deadline.jobs
 import taskgate_emulator.deadline.reactions
 import taskgate_emulator.deadline.search
 import taskgate_emulator.deadline.updates
-import taskgate_emulator.omics.batches  # noqa: F401 these modules register operations and listeners
+import taskgate_emulator.omics.batches
+import taskgate_emulator.omics.definition_uri
+import taskgate_emulator.omics.stored_files  # noqa: F401 these modules register operations and listeners
 from taskgate_emulator.core.clock import Clock, system_clock
 from taskgate_emulator.core.dispatch import Dispatcher
 from taskgate_emulator.core.fault_injection import FaultInjector

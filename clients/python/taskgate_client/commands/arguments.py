@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TASK = "such as omics/runs/1234567/tasks/7654321"
 PARENT = "a job, step, queue or run, such as omics/runs/1234567"
+COUNTED_PARENT = "a job, step or run, such as omics/runs/1234567"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+|\d+(?:\.\d+)?")
@@ -98,7 +99,7 @@ def _add_summary(commands: Commands) -> None:
     parser = _command(
         commands, "summary", "count a parent's tasks by state", "read:summary", timeout=30
     )
-    parser.add_argument("parent", metavar="PARENT", help=PARENT)
+    parser.add_argument("parent", metavar="PARENT", help=COUNTED_PARENT)
     _add_max_age(parser)
 
 
