@@ -179,3 +179,15 @@ def test_storage_profiles_of_a_queue_are_those_that_it_allows(
     assert (got["displayName"], got["fileSystemLocations"]) == ("One", [location])
     read = deadline.get_storage_profile_for_queue
     assert code_of(read, **queue, storageProfileId=other) == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize("maximum", [0, 2**31 - 1])
+def test_fleet_of_any_size_runs_the_demo(
+    deadline: Any, job: dict[str, str], clock: ManualClock, maximum: int
+) -> None:
+    (fleet,) = deadline.list_fleets(farmId=job["farmId"])["fleets"]
+    ids = {"farmId": job["farmId"], "fleetId": fleet["fleetId"]}
+    deadline.update_fleet(**ids, minWorkerCount=0, maxWorkerCount=maximum)
+    clock.advance(300)
+    assert deadline.get_job(**job)["taskRunStatus"]
+    assert deadline.get_fleet(**ids)["workerCount"] <= 100

@@ -28,6 +28,9 @@ FLEET, WORKER = "deadline.Fleet", "deadline.Worker"
 ASSOCIATION = "deadline.QueueFleetAssociation"
 LIMIT, LIMITED_QUEUE = "deadline.Limit", "deadline.QueueLimitAssociation"
 
+_MAX_NUMBERED = 100
+"""The workers that `worker_by_number` starts; a fleet may have two billion."""
+
 
 class IdleWorkerIndex:
     """The idle workers of each fleet: an index of the workers."""
@@ -67,12 +70,20 @@ def idle_worker(account: Account, fleet: Key) -> Key | None:
 
 
 def worker_by_number(account: Account, fleet: Key, number: int) -> Key | None:
-    """Return a worker of a fleet, idle or not; the same number gives the same worker."""
+    """Return a worker of a fleet, idle or not; the same number gives the same worker.
+
+    Returns:
+        The worker, or None if the fleet may not have workers.
+    """
+    workers = account.table(WORKER)
     maximum = (account.table(FLEET).record(fleet) or {}).get("maxWorkerCount", 0)
-    while account.table(WORKER).size(*fleet) <= number % max(maximum, 1):
+    count = max(min(maximum, _MAX_NUMBERED), workers.size(*fleet))
+    if count == 0:
+        return None
+    while workers.size(*fleet) <= number % count:
         if _start_worker(account, fleet) is None:
             return None
-    return (*fleet, account.table(WORKER).ids(*fleet)[number % maximum])
+    return (*fleet, workers.ids(*fleet)[number % count])
 
 
 def _links(account: Account, farm: str) -> list[tuple[str, str]]:
