@@ -15,6 +15,8 @@ from taskgate_emulator.core.timeline import Timeline
 
 __all__ = ["Key", "Record", "Row", "Table"]
 
+_COPIED = 256
+
 Key = tuple[str, ...]
 """The ids that name a row, outermost first. All but the last are its scope."""
 
@@ -85,12 +87,17 @@ class Table:
     def after(self, number: int, *scope: str) -> Iterator[tuple[str, Row]]:
         """Yield the rows of a scope with greater numbers, in order."""
         found = self._scopes.get(scope)
-        if found is None:
-            return
-        for name in found.ids[bisect_right(found.numbers, number) :]:
-            row = found.rows.get(name)
-            if row is not None:
-                yield name, row
+        # A copy of a few ids at a time: a page needs few of many, and rows may change meanwhile.
+        while found is not None:
+            start = bisect_right(found.numbers, number)
+            ids = found.ids[start : start + _COPIED]
+            if not ids:
+                return
+            number = found.numbers[start + len(ids) - 1]
+            for name in ids:
+                row = found.rows.get(name)
+                if row is not None:
+                    yield name, row
 
     def __iter__(self) -> Iterator[Key]:
         for scope, found in list(self._scopes.items()):

@@ -19,6 +19,7 @@ __all__ = [
     "IdleWorkerIndex",
     "fleets_of",
     "idle_worker",
+    "may_have_worker",
     "queues_of",
     "worker_by_number",
 ]
@@ -67,6 +68,14 @@ def idle_worker(account: Account, fleet: Key) -> Key | None:
     if worker is not None:
         return (*fleet, worker)
     return _start_worker(account, fleet)
+
+
+def may_have_worker(account: Account, fleet: Key) -> bool:
+    """Return whether a fleet has an idle worker or may start one."""
+    if account.index(IdleWorkerIndex).idle(fleet) is not None:
+        return True
+    record = account.table(FLEET).record(fleet)
+    return record is not None and account.table(WORKER).size(*fleet) < record["maxWorkerCount"]
 
 
 def worker_by_number(account: Account, fleet: Key, number: int) -> Key | None:

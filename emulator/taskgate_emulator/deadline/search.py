@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
@@ -126,11 +127,12 @@ def _search(call: Call, rows: Iterable[Record]) -> Record:
         raise ValueError(f"the response of {call.operation.name} has no rows")
     member, row_shape = member_and_row
     fields = {_upper_case(name): name for name in row_shape.members}
-    matching = list(rows)
     if "filterExpressions" in params:
-        matches = _group_test(params["filterExpressions"], fields)
-        matching = [row for row in matching if matches(row)]
-    for sort in reversed(params.get("sortExpressions", ())):
+        rows = filter(_group_test(params["filterExpressions"], fields), rows)
+    sorts = params.get("sortExpressions", ())
+    # Only a sort needs the rows that cannot be reached.
+    matching = list(rows if sorts else islice(rows, _MAX_RESULTS))
+    for sort in reversed(sorts):
         _sort(matching, sort, fields)
     offset, size = params["itemOffset"], params.get("pageSize", _DEFAULT_PAGE_SIZE)
     total = min(len(matching), _MAX_RESULTS)

@@ -14,7 +14,13 @@ from taskgate_emulator.core.state import Account, Key, Transition
 from taskgate_emulator.core.timeline import CHANGE_TIME, Change, planned
 from taskgate_emulator.deadline.capabilities import can_run
 from taskgate_emulator.deadline.counts import TaskCountIndex
-from taskgate_emulator.deadline.fleets import WORKER, fleets_of, idle_worker, queues_of
+from taskgate_emulator.deadline.fleets import (
+    WORKER,
+    fleets_of,
+    idle_worker,
+    may_have_worker,
+    queues_of,
+)
 from taskgate_emulator.deadline.queues import is_blocked
 from taskgate_emulator.deadline.sessions import SESSION, end_session, start_session
 from taskgate_emulator.deadline.tasks import (
@@ -53,6 +59,8 @@ def on_task_change(account: Account, transition: Transition) -> None:
 def assign_tasks(account: Account, queue: Key, at: datetime) -> None:
     """Assign queued tasks to idle workers until one of the two runs out."""
     fleets = [] if is_blocked(account, queue) else fleets_of(account, queue)
+    # Most often all workers are busy, and to look for a task takes longer than to find that out.
+    fleets = [fleet for fleet in fleets if may_have_worker(account, fleet)]
     while fleets:
         task = _next_task(account, queue, fleets[0])
         worker = None if task is None else idle_worker(account, fleets[0])
