@@ -13,7 +13,7 @@ from taskgate_emulator.core.catalog import load_catalog, rows_member
 from taskgate_emulator.seeds.ids import FARM_ID, FLEET_ID, JOB_ID, QUEUE_ID
 from taskgate_server.aws.model import OperationModel, enum_values, load_service, operations
 from tests.emulator.deadline_jobs import advance
-from tests.emulator.test_generic import Maker
+from tests.emulator.resource_maker import Maker
 
 PAGING = {"nextToken", "maxResults"}
 IDS = {"farmId": FARM_ID, "queueId": QUEUE_ID, "fleetId": FLEET_ID, "jobId": JOB_ID}

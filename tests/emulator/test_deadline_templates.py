@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.emulator.deadline_jobs import SCRIPT, create, steps_of, template
+from tests.emulator.template_documents import DEEP, DOCUMENTS, ENVIRONMENT, OPTIONAL, TYPED
 
 ADAPTIVE = {
     "parameterSpace": {
@@ -26,25 +27,6 @@ ADAPTIVE = {
         ]
     }
 }
-TYPED = """
-specificationVersion: jobtemplate-2023-09
-extensions: [EXPR]
-name: "{{Param.Title.upper()}}"
-parameterDefinitions:
-- {name: Title, type: STRING, default: shot}
-- {name: Flag, type: BOOL, default: true}
-- {name: Range, type: RANGE_EXPR, default: "1-3"}
-- {name: Texts, type: "LIST[STRING]", default: [a, b]}
-- {name: Paths, type: "LIST[PATH]", default: [/a]}
-- {name: Ints, type: "LIST[INT]", default: [1, 2]}
-- {name: Floats, type: "LIST[FLOAT]", default: [1.5]}
-- {name: Bools, type: "LIST[BOOL]", default: [true]}
-- {name: Nested, type: "LIST[LIST[INT]]", default: [[1, 2], [3]]}
-steps:
-- name: s
-  parameterSpace: {taskParameterDefinitions: [{name: F, type: INT, range: "{{Param.Range}}"}]}
-  script: {actions: {onRun: {command: echo, args: ["{{Task.Param.F + 1}}"]}}}
-"""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Title": {"string": "shot"},
     "Flag": {"bool": "true"},
@@ -56,16 +38,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Bools": {"boolList": ["true"]},
     "Nested": {"intListList": [["1", "2"], ["3"]]},
 }
-ENVIRONMENT = """
-specificationVersion: environment-2023-09
-parameterDefinitions:
-- {name: CondaPackages, type: STRING%s}
-- {name: Frames, type: %s, default: "1"}
-environment:
-  name: Conda
-  script: {actions: {onEnter: {command: echo, args: ["{{Param.CondaPackages}}"]}}}
-"""
-OPTIONAL = ENVIRONMENT % (', default: ""', "STRING")
 REQUIRED = ENVIRONMENT % ("", "STRING")
 FRAMES = json.dumps(
     {
@@ -75,18 +47,6 @@ FRAMES = json.dumps(
         "steps": [{"name": "One", "script": SCRIPT}],
     }
 )
-DEEP = {"JSON": "[" * 3_000, "YAML": "{a: " * 3_000}
-DOCUMENTS = {
-    "integer key": ("1: 2\n", "YAML"),
-    "list as a key": ("? [a]\n: b\n", "YAML"),
-    "deep JSON": (DEEP["JSON"], "JSON"),
-    "deep YAML": (DEEP["YAML"], "YAML"),
-    "no mapping": ("[1, 2]", "YAML"),
-    "null": ("null", "JSON"),
-    "invalid date": ("name: 2020-99-99", "YAML"),
-    "Python object": ("!!python/object/apply:os.system ['true']", "YAML"),
-}
-"""Documents that are invalid whatever they are templates of."""
 
 
 def add_environment(

@@ -27,9 +27,9 @@ from taskgate_emulator.core.state import Account
 from taskgate_emulator.deadline.templates import Document, environment_name
 from taskgate_server.aws.model import OperationModel, load_service, operations
 from tests.emulator.deadline_jobs import CHUNKED, frames, template
-from tests.emulator.test_deadline_templates import DOCUMENTS, OPTIONAL, TYPED
-from tests.emulator.test_waiters import zipped
+from tests.emulator.template_documents import DOCUMENTS, OPTIONAL, TYPED
 from tests.support.contract.synthesis import FULL, MINIMAL, Synthesizer, Variant
+from tests.support.omics_runs import zipped
 from tests.support.seeds import VOLUME, examples, seeded
 
 REQUESTS = int(os.environ.get("EMULATOR_REQUESTS") or examples(2_000)) * VOLUME
@@ -46,7 +46,7 @@ OPERATIONS = [
     for service in ("deadline", "omics")
     for operation in operations(load_service(service))
 ]
-DEFINITION = zipped("version 1.0\ntask one { command {} }\nworkflow main { call one }\n")
+DEFINITION = zipped(main_wdl="version 1.0\ntask one { command {} }\nworkflow main { call one }\n")
 TEMPLATES = (
     template(**frames(3)),
     CHUNKED,

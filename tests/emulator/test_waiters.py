@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -15,6 +13,7 @@ from botocore.loaders import Loader
 from taskgate_emulator import Emulator, ManualClock
 from taskgate_emulator.seeds.ids import FARM_ID, QUEUE_ID, WORKFLOW_ID
 from tests.emulator.deadline_jobs import create, frames, template
+from tests.support.omics_runs import zipped
 
 ROLE = "arn:aws:iam::111122223333:role/any"
 QUEUE = {"farmId": FARM_ID, "queueId": QUEUE_ID}
@@ -100,11 +99,11 @@ class Scene:
         return {**run, "taskId": rows[0]["taskId"]}
 
     def workflow(self) -> dict[str, str]:
-        return {"id": self.omics.create_workflow(definitionZip=zipped(WDL))["id"]}
+        return {"id": self.omics.create_workflow(definitionZip=zipped(main_wdl=WDL))["id"]}
 
     def version(self) -> dict[str, str]:
         ids = {"workflowId": self.workflow()["id"], "versionName": "two"}
-        self.omics.create_workflow_version(**ids, definitionZip=zipped(WDL))
+        self.omics.create_workflow_version(**ids, definitionZip=zipped(main_wdl=WDL))
         return ids
 
     def annotation_store(self) -> dict[str, str]:
@@ -209,13 +208,6 @@ SCENES: Mapping[str, Callable[[Scene], Mapping[str, str]]] = {
 }
 
 
-def zipped(text: str) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("main.wdl", text)
-    return content.getvalue()
-
-
 @pytest.mark.parametrize("waiter", WAITERS)
 def test_waiter_completes(
     aws: Emulator,
@@ -275,7 +267,7 @@ def test_import_of_a_missing_object_fails(aws: Emulator, connect: Any, clock: Ma
 
 def test_definition_is_read_from_s3(aws: Emulator, connect: Any, clock: ManualClock) -> None:
     scene = Scene(aws, connect, clock)
-    connect(aws, "s3").put_object(Bucket=BUCKET, Key="flow.zip", Body=zipped(WDL))
+    connect(aws, "s3").put_object(Bucket=BUCKET, Key="flow.zip", Body=zipped(main_wdl=WDL))
     made = scene.omics.create_workflow(definitionUri=f"s3://{BUCKET}/flow.zip")
     clock.advance(5)
     got = scene.omics.get_workflow(id=made["id"])
