@@ -15,7 +15,7 @@ from taskgate_emulator.workflows.definition import (
     PlannedCall,
     open_definition,
 )
-from tests.support.omics_runs import PARAMETERS, WDL, zipped
+from tests.support.omics_runs import PARAMETERS, WDL, zip_of, zipped
 
 SUB = """\
 version 1.0
@@ -148,7 +148,12 @@ def test_wdl_digest_depends_on_the_inputs() -> None:
         pytest.param(WDL, {**PARAMETERS, "bogus": 1}, "bogus", id="input unknown"),
         pytest.param(WDL, {**PARAMETERS, "reads": 1}, "reads", id="input of another type"),
         pytest.param("workflow {", {}, "line 1", id="syntax"),
-        pytest.param("version 1.0\ntask T { command {} }", {}, "no workflow", id="no workflow"),
+        pytest.param(
+            "version 1.0\ntask T { command {} }\ntask U { command {} }",
+            {},
+            "no workflow",
+            id="no workflow",
+        ),
         pytest.param('import "x.wdl" as x\nworkflow W {}', {}, "x.wdl", id="no such import"),
     ],
 )
@@ -228,6 +233,29 @@ def test_main_file_and_language_are_detected() -> None:
     assert open_definition(zipped(only_nf=NEXTFLOW), None, None).engine == "NEXTFLOW"
     assert open_definition(zipped(a_cwl=CWL, b_wdl=WDL), "CWL", None).main == "a.cwl"
     assert open_definition(zipped(a_wdl=WDL, b_wdl=PART), "WDL_LENIENT", "b.wdl").main == "b.wdl"
+
+
+@pytest.mark.parametrize(
+    ("paths", "engine", "expected"),
+    [
+        pytest.param(["main.nf", "modules/a/main.nf", "x.md"], None, "main.nf", id="nf-core"),
+        pytest.param(["r-1/main.nf", "r-1/m/main.nf"], None, "r-1/main.nf", id="zip of GitHub"),
+        pytest.param(["a.wdl", "lib/main.wdl"], None, "a.wdl", id="nearest to the root"),
+        pytest.param(
+            ["main.wdl", "__MACOSX/._main.wdl", "._main.wdl"], None, "main.wdl", id="macOS"
+        ),
+        pytest.param(["main.wdl", "main.cwl"], "WDL_LENIENT", "main.wdl", id="of the engine"),
+    ],
+)
+def test_main_file_is_nearest_to_the_root(
+    paths: list[str], engine: str | None, expected: str
+) -> None:
+    assert open_definition(zip_of(dict.fromkeys(paths, "x")), engine, None).main == expected
+
+
+def test_main_file_of_two_languages_is_ambiguous() -> None:
+    with pytest.raises(DefinitionError, match="ambiguous"):
+        open_definition(zip_of({"main.wdl": "x", "lib/main.cwl": "x"}), None, None)
 
 
 @pytest.mark.parametrize(

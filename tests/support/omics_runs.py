@@ -37,10 +37,15 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 def zipped(**files: str) -> bytes:
     """Return a zip of files; `main_wdl` becomes `main.wdl`."""
+    return zip_of({".".join(name.rsplit("_", 1)): text for name, text in files.items()})
+
+
+def zip_of(files: Mapping[str, str]) -> bytes:
+    """Return a zip of files, path to text."""
     stream = BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(".".join(name.rsplit("_", 1)), text)
+        for path, text in files.items():
+            archive.writestr(path, text)
     return stream.getvalue()
 
 

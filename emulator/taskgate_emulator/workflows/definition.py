@@ -14,13 +14,14 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, Protocol, cast
 
-__all__ = ["Definition", "DefinitionError", "PlannedCall", "open_definition"]
+__all__ = ["MAX_CALLS", "Definition", "DefinitionError", "PlannedCall", "open_definition"]
 
 _ENGINES = {".wdl": "WDL", ".nf": "NEXTFLOW", ".cwl": "CWL"}
 _MAX_BYTES = 64 * 2**20
 """The maximum unpacked size; zips come from clients and are read into memory."""
 
-
+MAX_CALLS = 100_000
+"""The maximum number of tasks of a run; AWS publishes none, but the emulator's memory has one."""
 _MODULES = {"CWL": "cwl", "NEXTFLOW": "nextflow", "WDL": "wdl", "WDL_LENIENT": "wdl"}
 
 
@@ -89,6 +90,8 @@ class PlannedCall:
     image: str | None = None
     after: Sequence[int] = ()
     """The positions, in the plan, of the calls that must be COMPLETED first."""
+    estimates: Sequence[str] = ()
+    """What is assumed, since only running the workflow shows it."""
     content: str = ""
     """The task's source and inputs, which determine its result."""
 
@@ -138,11 +141,22 @@ def _files(content: bytes) -> dict[str, str]:
 
 
 def _find_main(files: Mapping[str, str], engine: str | None) -> str:
-    """Return the only file named main, or the only file of a language."""
+    """Return the only definition file nearest to the root of the zip, or else the one named main.
+
+    https://docs.aws.amazon.com/omics/latest/dev/workflow-defn-packaging.html
+    """
     suffixes = {suffix for suffix, name in _ENGINES.items() if engine is None or name in engine}
-    matching = [path for path in files if PurePosixPath(path).suffix in suffixes]
-    named = [path for path in matching if PurePosixPath(path).stem == "main"]
-    for candidates in (named, matching):
-        if len(candidates) == 1:
-            return candidates[0]
+    known = [path for path in map(PurePosixPath, files) if path.suffix in suffixes]
+    matching = [path for path in known if not _is_hidden(path)]
+    depth = min((len(path.parts) for path in matching), default=0)
+    nearest = [path for path in matching if len(path.parts) == depth]
+    if len({path.suffix for path in matching}) == 1:
+        for candidates in (nearest, [path for path in nearest if path.stem == "main"]):
+            if len(candidates) == 1:
+                return str(candidates[0])
     raise DefinitionError("The main file of the definition is ambiguous; give its path as main")
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a file is one of those that macOS adds to zips, or hidden."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)

@@ -1,24 +1,30 @@
 """WDL definitions, read by miniwdl.
 
 The workflow is evaluated as its engine would, as far as possible without running tasks:
-declarations, array lengths, conditions and resources of tasks. A scatter has one call per element
-of its array, or one call if a task returns the array. A condition that depends on a task is assumed
-to be true.
+declarations, array lengths, conditions and resources of tasks. An omitted optional input is null;
+only what depends on the output of a task or the content of a file is unknown. A scatter has one
+call per element of its array, or one call if the array is unknown. An unknown condition is assumed
+to be true, and its opposite to be false. A file with one task and no workflow is one call.
 """
 
 from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from WDL import Env, Error, Expr, StdLib, Tree, Value, load_async, values_from_json
+from WDL import Env, Error, Expr, StdLib, Tree, Type, Value, load_async, values_from_json
 from WDL._util import parse_byte_size
 from WDL.Tree import ReadSourceResult
 
-from taskgate_emulator.workflows.definition import Definition, DefinitionError, PlannedCall
+from taskgate_emulator.workflows.definition import (
+    MAX_CALLS,
+    Definition,
+    DefinitionError,
+    PlannedCall,
+)
 
 __all__ = ["plan", "template"]
 
@@ -33,6 +39,10 @@ _BAD_DOCUMENT = (
 _UNKNOWN = (Error.RuntimeError, NotImplementedError, OSError, KeyError, AttributeError)
 """Raised by evaluation when it needs a file or the output of a task."""
 _GIBIBYTE = 2**30
+_RESOURCES = frozenset({"cpu", "memory", "container", "docker", "acceleratorCount", "gpuCount"})
+_JUNCTIONS: Mapping[str, Callable[[Iterable[bool]], bool]] = {"_land": all, "_lor": any}
+_ASSUMED_FALSE = frozenset({"_neq", "_gte", "_lte"})
+"""The opposites of `_eqeq`, `_lt` and `_gt`, which are assumed to be true."""
 
 
 def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedCall]:
@@ -43,33 +53,40 @@ def plan(definition: Definition, parameters: Mapping[str, Any]) -> list[PlannedC
             inputs.
     """
     document = _load(definition)
-    workflow = _workflow(document)
+    target = _target(document)
     try:
         inputs = values_from_json(
-            dict(parameters), workflow.available_inputs, workflow.required_inputs, workflow.name
+            dict(parameters), target.available_inputs, target.required_inputs, target.name
         )
     except Error.InputError as error:
         raise DefinitionError(str(error)) from error
     walk = _Walk(StdLib.Base(document.effective_wdl_version))
-    walk.workflow(workflow, inputs, _Scope())
+    if isinstance(target, Tree.Workflow):
+        walk.workflow(target, inputs, _Scope())
+    else:
+        walk.task(target, target.name, inputs, _Waiting())
     return walk.calls
 
 
 def template(definition: Definition) -> dict[str, Any]:
     """Return the inputs of the workflow itself, without those of its calls."""
-    workflow = _workflow(_load(definition))
-    required = {binding.name for binding in workflow.required_inputs}
+    target = _target(_load(definition))
+    required = {binding.name for binding in target.required_inputs}
     return {
         binding.name: {"optional": binding.name not in required}
-        for binding in workflow.available_inputs
+        for binding in target.available_inputs
         if "." not in binding.name
     }
 
 
-def _workflow(document: Tree.Document) -> Tree.Workflow:
-    if document.workflow is None:
-        raise DefinitionError("The main file has no workflow")
-    return document.workflow
+def _target(document: Tree.Document) -> Tree.Workflow | Tree.Task:
+    """Return the workflow of a document, or its only task."""
+    if document.workflow is not None:
+        return document.workflow
+    if len(document.tasks) != 1:
+        message = f"The main file has no workflow, but {len(document.tasks)} tasks; add a workflow"
+        raise DefinitionError(message)
+    return document.tasks[0]
 
 
 def _load(definition: Definition) -> Tree.Document:
@@ -121,6 +138,16 @@ class _Scope:
         return replace(self, base=self.waits(section))
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What a call of a task depends on."""
+
+    positions: frozenset[int] = frozenset()
+    """The calls that it waits for."""
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """Input to the expression whose value is unknown."""
+
+
 class _Walk:
     """Collects the calls of a workflow.
 
@@ -133,10 +160,30 @@ class _Walk:
         self._library = library
         self._scatters = 0
 
-    def workflow(self, workflow: Tree.Workflow, inputs: _Values, scope: _Scope) -> None:
-        """Collect the calls of a workflow or sub-workflow."""
-        nodes: list[Tree.WorkflowNode] = [*(workflow.inputs or ()), *workflow.body]
-        self._body(nodes, replace(scope, values=inputs, after={}))
+    def workflow(
+        self,
+        workflow: Tree.Workflow,
+        inputs: _Values,
+        scope: _Scope,
+        unknown: frozenset[str] = frozenset(),
+    ) -> _Values:
+        """Collect the calls of a workflow or sub-workflow; return its known outputs.
+
+        Args:
+            workflow: that is called.
+            inputs: the known ones.
+            scope: of the call.
+            unknown: the inputs that the caller sets to unknown values.
+        """
+        given = [each for each in workflow.inputs or () if each.name not in unknown]
+        nodes: list[Tree.WorkflowNode] = [*given, *workflow.body]
+        end = self._body(nodes, replace(scope, values=inputs, after={}))
+        outputs: _Values = Env.Bindings()
+        for each in workflow.outputs or ():
+            value = None if each.expr is None else self._typed(each, end.values)
+            if value is not None:
+                outputs = outputs.bind(each.name, value)
+        return outputs
 
     def _body(self, nodes: Iterable[Tree.WorkflowNode], scope: _Scope) -> _Scope:
         """Visit nodes after their dependencies; return the resulting scope."""
@@ -157,21 +204,48 @@ class _Walk:
         if isinstance(node, Tree.Scatter):
             return self._scatter(node, scope)
         if isinstance(node, Tree.Conditional):
-            held = self._value(node.expr, scope.values)
-            skipped = isinstance(held, Value.Boolean) and not held.value
-            inner = scope if skipped else self._body(node.body, scope.within(node))
-            return _gathered(node, scope, [] if skipped else [inner])
+            ends = []
+            if self._holds(node.expr, scope.values):
+                ends.append(self._body(node.body, scope.within(node)))
+            return _gathered(node, scope, ends, ends[0].values.get if ends else _null)
         return scope
 
+    def _holds(self, expr: Expr.Base, values: _Values) -> bool:
+        """Return the value of a condition.
+
+        Whatever is assumed for an unknown condition, its opposite has the opposite value.
+        """
+        value = self._value(expr, values)
+        if isinstance(value, Value.Boolean):
+            return bool(value.value)
+        if isinstance(expr, Expr.Apply):
+            if expr.function_name in _JUNCTIONS:
+                return _JUNCTIONS[expr.function_name](
+                    self._holds(each, values) for each in expr.arguments
+                )
+            if expr.function_name == "_negate":
+                return not self._holds(expr.arguments[0], values)
+        return not (isinstance(expr, Expr.Apply) and expr.function_name in _ASSUMED_FALSE)
+
     def _declaration(self, node: Tree.Decl, scope: _Scope) -> _Scope:
-        values = scope.values
-        if not values.has_binding(node.name) and node.expr is not None:
-            value = self._value(node.expr, values)
-            if value is not None:
-                values = values.bind(node.name, value)
+        values = self._declared(node, scope.values)
         return replace(
             scope, values=values, after={**scope.after, node.workflow_node_id: scope.waits(node)}
         )
+
+    def _declared(self, node: Tree.Decl, values: _Values) -> _Values:
+        """Bind a declaration, unless it is bound or unknown."""
+        if values.has_binding(node.name):
+            return values
+        value = self._typed(node, values) if node.expr is not None else Value.Null()
+        return values if value is None else values.bind(node.name, value)
+
+    def _typed(self, node: Tree.Decl, values: _Values) -> Value.Base | None:
+        value = None if node.expr is None else self._value(node.expr, values)
+        try:
+            return None if value is None else value.coerce(node.type)
+        except _UNKNOWN:
+            return None
 
     def _scatter(self, node: Tree.Scatter, scope: _Scope) -> _Scope:
         self._scatters += 1
@@ -182,6 +256,8 @@ class _Walk:
             elements: list[Value.Base | None] = list(array.value)
         else:
             elements = [None]
+        if len(self.calls) + len(elements) > MAX_CALLS:
+            raise DefinitionError(f"{node.pos.line}: a run has at most {MAX_CALLS} tasks")
         ends = []
         for index, element in enumerate(elements):
             values = outer.values
@@ -189,45 +265,69 @@ class _Walk:
                 values = values.bind(node.variable, element)
             named = replace(outer, values=values, suffix=f"{outer.suffix}-{number}-{index}")
             ends.append(self._body(node.body, named))
-        return _gathered(node, scope, ends)
+
+        def gather(name: str) -> Value.Base | None:
+            found = [end.values.get(name) for end in ends]
+            known = [each for each in found if each is not None]
+            complete = isinstance(array, Value.Array) and len(known) == len(found)
+            return Value.Array(Type.Any(), known) if complete else None
+
+        return _gathered(node, scope, ends, gather)
 
     def _call(self, node: Tree.Call, scope: _Scope) -> _Scope:
         first = len(self.calls)
         given = _under(scope.values, node.name)
+        unknown = {}
         for name, expr in node.inputs.items():
             value = self._value(expr, scope.values)
-            if value is not None:
+            if value is None:
+                unknown[name] = f"{expr}"
+            else:
                 given = given.bind(name, value)
-        callee, waits = node.callee, scope.waits(node)
+        callee, waits, values = node.callee, scope.waits(node), scope.values
         if isinstance(callee, Tree.Workflow):
-            self.workflow(callee, given, scope.within(node))
+            outputs = self.workflow(callee, given, scope.within(node), frozenset(unknown))
+            for each in outputs:
+                values = values.bind(f"{node.name}.{each.name}", each.value)
         elif isinstance(callee, Tree.Task):
-            name = f"{node.name}{scope.suffix}"
-            self.calls.append(self._planned(callee, name, given, waits, node))
+            self.task(callee, f"{node.name}{scope.suffix}", given, _Waiting(waits, unknown))
         made = frozenset(range(first, len(self.calls)))
-        return replace(scope, after={**scope.after, node.workflow_node_id: made or waits})
+        after = {**scope.after, node.workflow_node_id: made or waits}
+        return replace(scope, values=values, after=after)
 
-    def _planned(
-        self, task: Tree.Task, name: str, given: _Values, waits: frozenset[int], node: Tree.Call
-    ) -> PlannedCall:
+    def task(self, task: Tree.Task, name: str, given: _Values, waiting: _Waiting) -> None:
+        """Collect a call of a task.
+
+        Args:
+            task: that is called.
+            name: of the call.
+            given: the known inputs.
+            waiting: what the call depends on.
+        """
+        if len(self.calls) >= MAX_CALLS:
+            raise DefinitionError(f"{task.pos.line}: a run has at most {MAX_CALLS} tasks")
         values = given
         for decl in [*(task.inputs or ()), *task.postinputs]:
-            if not values.has_binding(decl.name) and decl.expr is not None:
-                value = self._value(decl.expr, values)
-                if value is not None:
-                    values = values.bind(decl.name, value)
+            if decl.name not in waiting.unknown:
+                values = self._declared(decl, values)
         known = {binding.name: f"{binding.value}" for binding in values}
-        unknown = {each: f"{expr}" for each, expr in node.inputs.items() if each not in known}
-        upstream = [self.calls[position].digest() for position in sorted(waits)]
-        return PlannedCall(
+        upstream = [self.calls[position].digest() for position in sorted(waiting.positions)]
+        content = (task.digest, sorted(known.items()), sorted(waiting.unknown.items()), upstream)
+        call = PlannedCall(
             name=name,
             cpus=max(1, math.ceil(self._number(task, values, "cpu") or 1)),
             memory=max(1, math.ceil((self._bytes(task, values) or _GIBIBYTE) / _GIBIBYTE)),
             gpus=self._gpus(task, values),
             image=self._image(task, values),
-            after=tuple(sorted(waits)),
-            content=repr((task.digest, sorted(known.items()), sorted(unknown.items()), upstream)),
+            after=tuple(sorted(waiting.positions)),
+            content=repr(content),
+            estimates=tuple(
+                f"{entry} of {task.name}"
+                for entry, expr in task.runtime.items()
+                if entry in _RESOURCES and self._value(expr, values) is None
+            ),
         )
+        self.calls.append(call)
 
     def _runtime(self, task: Tree.Task, values: _Values, *names: str) -> Value.Base | None:
         """Return the first existing entry of the task's runtime section."""
@@ -287,13 +387,40 @@ def _needed(node: Tree.WorkflowNode) -> frozenset[str]:
     return needed
 
 
-def _gathered(section: Tree.WorkflowSection, outer: _Scope, ends: list[_Scope]) -> _Scope:
-    """Return the scope after a section, whose outputs wait for the calls of all its iterations."""
-    after = dict(outer.after)
-    for node_id, gather in section.gathers.items():
+def _gathered(
+    section: Tree.WorkflowSection,
+    outer: _Scope,
+    ends: list[_Scope],
+    gather: Callable[[str], Value.Base | None],
+) -> _Scope:
+    """Return the scope after a section, whose outputs wait for the calls of all its iterations.
+
+    Args:
+        section: a scatter or conditional.
+        outer: the scope before it.
+        ends: the scope at the end of each iteration.
+        gather: returns the value of a name after the section, or None if it is unknown.
+    """
+    after, values = dict(outer.after), outer.values
+    for node_id, each in section.gathers.items():
         known = (end.after.get(node_id, frozenset()) for end in ends)
-        after[gather.workflow_node_id] = outer.waits(section).union(*known)
-    return replace(outer, after=after)
+        after[each.workflow_node_id] = outer.waits(section).union(*known)
+        for name in _names(each.final_referee):
+            value = gather(name)
+            if value is not None:
+                values = values.bind(name, value)
+    return replace(outer, after=after, values=values)
+
+
+def _names(node: Tree.Decl | Tree.Call) -> list[str]:
+    """Return the names that a node binds."""
+    if isinstance(node, Tree.Decl):
+        return [node.name]
+    return [output.name for output in node.effective_outputs]
+
+
+def _null(_name: str) -> Value.Base:
+    return Value.Null()
 
 
 def _under(values: _Values, name: str) -> _Values:
