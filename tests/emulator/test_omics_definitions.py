@@ -164,18 +164,28 @@ def test_error_of_invalid_wdl_names_the_cause(
         wdl(text).plan_calls(parameters)
 
 
-def test_nextflow_processes_are_tasks_one_after_the_other() -> None:
+def test_nextflow_calls_of_the_main_workflow_are_tasks() -> None:
     files = {"main.nf": NEXTFLOW, "modules/z.nf": "process LAST { script: 'x' }"}
     definition = Definition(engine="NEXTFLOW", main="main.nf", files=files)
-    calls = definition.plan_calls({})
-    assert after(calls) == [
-        ("FASTQC", []),
-        ("DEEPVARIANT", ["FASTQC"]),
-        ("LAST", ["DEEPVARIANT"]),
-    ]
-    resources = [(call.cpus, call.memory, call.gpus, call.image) for call in calls]
-    assert resources == [(4, 8, 0, "quay.io/fastqc:1"), (1, 16, 1, None), (1, 1, 0, None)]
+    (call,) = definition.plan_calls({})
+    assert (call.name, call.cpus, call.memory, call.image) == ("FASTQC", 4, 8, "quay.io/fastqc:1")
     assert definition.parameter_template() == {"reads": {"optional": True}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workflow {\n  A(1\n}", "m.nf: line 2"),
+        ("def x = 'open\nworkflow {}", "m.nf: line 1"),
+        ("\n\ndef x = \"${'a' + (1\"", "m.nf: line 3"),
+        ("[" * 5_000, "nested"),
+        ("include { A } from './none'", "none.nf"),
+        ("workflow X { X() }\nworkflow { X() }", "calls itself"),
+    ],
+)
+def test_error_of_invalid_nextflow_names_the_cause(text: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        Definition(engine="NEXTFLOW", main="m.nf", files={"m.nf": text}).plan_calls({})
 
 
 def test_nextflow_without_a_process_is_an_error() -> None:

@@ -36,7 +36,14 @@ _BAD_DOCUMENT = (
     Error.MultipleValidationErrors,
     Error.ImportError,
 )
-_UNKNOWN = (Error.RuntimeError, NotImplementedError, OSError, KeyError, AttributeError)
+_UNKNOWN = (
+    Error.RuntimeError,
+    NotImplementedError,
+    OSError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 """Raised by evaluation when it needs a file or the output of a task."""
 _GIBIBYTE = 2**30
 _RESOURCES = frozenset({"cpu", "memory", "container", "docker", "acceleratorCount", "gpuCount"})
@@ -114,6 +121,28 @@ def _finished(coroutine: Coroutine[Any, Any, _T]) -> _T:
         return result
     coroutine.close()
     raise RuntimeError("reading from memory does not wait")
+
+
+class _Unknown(Value.Base):
+    """An element of an array whose length is known; evaluation that needs its value fails."""
+
+    def __init__(self) -> None:
+        super().__init__(Type.Any(), None)
+
+    def __bool__(self) -> bool:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def json(self) -> Any:
+        """Raise an error, as the value is unknown."""
+        raise NotImplementedError
+
+    def coerce(self, desired_type: Type.Base | None = None) -> Value.Base:  # noqa: ARG002 none fits
+        """Return the value itself, whatever type is desired."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +297,9 @@ class _Walk:
 
         def gather(name: str) -> Value.Base | None:
             found = [end.values.get(name) for end in ends]
-            known = [each for each in found if each is not None]
-            complete = isinstance(array, Value.Array) and len(known) == len(found)
-            return Value.Array(Type.Any(), known) if complete else None
+            if not isinstance(array, Value.Array):
+                return None
+            return Value.Array(Type.Any(), [_Unknown() if each is None else each for each in found])
 
         return _gathered(node, scope, ends, gather)
 
@@ -310,7 +339,7 @@ class _Walk:
         for decl in [*(task.inputs or ()), *task.postinputs]:
             if decl.name not in waiting.unknown:
                 values = self._declared(decl, values)
-        known = {binding.name: f"{binding.value}" for binding in values}
+        known = {binding.name: _text(binding.value) for binding in values}
         upstream = [self.calls[position].digest() for position in sorted(waiting.positions)]
         content = (task.digest, sorted(known.items()), sorted(waiting.unknown.items()), upstream)
         call = PlannedCall(
@@ -366,9 +395,17 @@ class _Walk:
     def _value(self, expr: Expr.Base, values: _Values) -> Value.Base | None:
         """Return the value of an expression, or None if it depends on a task."""
         try:
-            return expr.eval(values, self._library)
+            value = expr.eval(values, self._library)
         except _UNKNOWN:
             return None
+        return None if isinstance(value, _Unknown) else value
+
+
+def _text(value: Value.Base) -> str:
+    try:
+        return f"{value}"
+    except NotImplementedError:
+        return "unknown"
 
 
 def _given(node: Tree.WorkflowNode) -> frozenset[str]:

@@ -1,0 +1,2 @@
+process A { script: "x" }
+process B { script: "x" }

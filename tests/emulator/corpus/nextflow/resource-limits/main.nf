@@ -1,0 +1,6 @@
+process A {
+  cpus 32
+  memory 128.GB
+  script: "x"
+}
+workflow { A() }

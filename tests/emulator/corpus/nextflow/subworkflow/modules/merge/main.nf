@@ -1,0 +1,4 @@
+process MERGE {
+  cpus 2
+  script: "x"
+}

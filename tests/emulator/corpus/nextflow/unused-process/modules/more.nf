@@ -1,0 +1,1 @@
+process ALSO_NEVER { script: "x" }

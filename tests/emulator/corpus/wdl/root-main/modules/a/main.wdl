@@ -1,0 +1,2 @@
+version 1.0
+task A { command {} runtime { cpu: 2 } }
