@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: all-services attack bench bench-caches bench-compare bench-converter bench-emulator bench-guarded bench-http \
 	bench-metered bench-streams bench-watch chart chart-test check clean clients cluster-test conformance console-test \
-	console-unit contract-bundle demo format fuzz gen help http-differential image-requirements image-test model-pins model-update \
+	console-unit contract-bundle demo fidelity format fuzz gen help http-differential image-requirements image-test model-pins model-update \
 	odd-values openapi-test outages pairs release requirements serve simulate skew soak test test-alone test-long test-random update-test
 
 help: ## list the targets
@@ -179,6 +179,9 @@ console-test: gen/stamp .venv-tools/console/stamp ## test the web console in Chr
 .PHONY: console-pictures
 console-pictures: gen/stamp .venv-tools/console/stamp ## take the pictures of the console for README.md and docs/console.md
 	CONSOLE_SCREENSHOTS=docs $(BIN)/pytest -m console tests/console/test_pictures.py
+
+fidelity: gen/stamp ## print how many tasks of the corpus of workflow definitions the emulator plans correctly
+	$(BIN)/python -m tests.emulator.corpus_cases
 
 fuzz: gen/stamp ## run 100,000 mutated requests and 20,000 mutated AWS responses
 	FUZZ_REQUESTS=100000 FUZZ_RESPONSES=20000 $(BIN)/pytest tests/fuzz

@@ -71,16 +71,32 @@ workflow { FASTQC(1) }
 CWL = """\
 cwlVersion: v1.2
 class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
 inputs: {reads: "File[]", reference: {type: "File?", doc: Reference}}
 outputs: {bam: {type: File, outputSource: merge/bam}}
 steps:
   merge:
-    run: {class: CommandLineTool, requirements: {ResourceRequirement: {coresMin: 4, ramMin: 8000}}}
+    run:
+      class: CommandLineTool
+      requirements: {ResourceRequirement: {coresMin: 4, ramMin: 8000}}
+      inputs: {bams: "File[]"}
+      outputs: {bam: stdout}
     in: {bams: {source: align/bam}}
     out: [bam]
   align: {run: tools/align.cwl, scatter: r, in: {r: reads, ref: reference}, out: [bam]}
 """
-ALIGN = "class: CommandLineTool\nhints: [{class: DockerRequirement, dockerPull: 'bwa:1'}]\n"
+ALIGN = """\
+cwlVersion: v1.2
+class: CommandLineTool
+hints: [{class: DockerRequirement, dockerPull: 'bwa:1'}]
+inputs: {r: File, ref: "File?"}
+outputs: {bam: stdout}
+"""
+EMPTY_CWL = "cwlVersion: v1.2\nclass: Workflow\ninputs: {}\noutputs: {}\n"
+STEP_CWL = (
+    "{run: {class: ExpressionTool, expression: $(1), inputs: {}, outputs: {o: int}}, "
+    "in: {x: %s}, out: [o]}"
+)
 
 
 def wdl(text: str, **others: str) -> Definition:
@@ -215,18 +231,21 @@ def test_cwl_steps_follow_their_sources() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class: CommandLineTool", "no Workflow"),
         ("- a", "not CWL"),
-        ("a: [", "not YAML"),
-        ("{class: Workflow, steps: {a: {run: x.cwl, in: {}, out: []}}}", "no file x.cwl"),
-        (
-            "{class: Workflow, steps: {a: {run: {}, in: {x: b/o}}, b: {run: {}, in: {x: a/o}}}}",
-            "circular",
-        ),
+        ("a: [", "not YAML.*line 1"),
+        ("1: 2", "cwlVersion"),
+        ("", "not CWL"),
+        ("[" * 5_000, "nested too deeply"),
+        (EMPTY_CWL + "steps: {a: {run: x.cwl, in: {}, out: []}}", "no file x.cwl"),
+        (EMPTY_CWL + "steps: [a]", r"m.cwl:5:1:\s+the `steps` field"),
+        (EMPTY_CWL + "steps: {a: null}", "m.cwl:5:9:.*missing required field `run`"),
+        ("cwlVersion: v1.2\n$graph: [a]", r"\$graph is not a list"),
+        ("cwlVersion: v1.2\n$graph: {a: b}", r"\$graph is not a list"),
+        (EMPTY_CWL + f"steps: {{a: {STEP_CWL % 'b/o'}, b: {STEP_CWL % 'a/o'}}}", "circular"),
     ],
 )
 def test_error_of_invalid_cwl_names_the_cause(text: str, message: str) -> None:
-    with pytest.raises(DefinitionError, match=message):
+    with pytest.raises(DefinitionError, match=f"(?s){message}"):
         Definition(engine="CWL", main="m.cwl", files={"m.cwl": text}).plan_calls({})
 
 
@@ -234,7 +253,7 @@ def test_start_loads_no_workflow_library() -> None:
     code = "import sys; from taskgate_emulator import Emulator; Emulator(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "taskgate_emulator.workflows.definition" in done.stdout.split()
-    assert not {"WDL", "yaml", "moto"} & set(done.stdout.split())
+    assert not {"WDL", "cwl_utils", "yaml", "moto"} & set(done.stdout.split())
 
 
 def test_main_file_and_language_are_detected() -> None:

@@ -6,7 +6,8 @@ The language follows from the suffix of the main file: `.wdl`, `.nf` or `.cwl`.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
@@ -62,7 +63,8 @@ class Definition:
         Raises:
             DefinitionError: the definition or the parameters do not allow a run.
         """
-        return self._language().plan(self, parameters)
+        with self._boundary():
+            return self._language().plan(self, parameters)
 
     def parameter_template(self) -> dict[str, Any]:
         """Return the parameter template that follows from the definition.
@@ -70,7 +72,21 @@ class Definition:
         Raises:
             DefinitionError: the definition cannot be read.
         """
-        return self._language().template(self)
+        with self._boundary():
+            return self._language().template(self)
+
+    @contextmanager
+    def _boundary(self) -> Iterator[None]:
+        """Turn any error of a reader, or of the library that it uses, into a DefinitionError."""
+        try:
+            yield
+        except DefinitionError:
+            raise
+        except RecursionError as error:
+            raise DefinitionError(f"{self.main} is nested too deeply") from error
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise DefinitionError(f"{self.main} cannot be read: {cause}") from error
 
     def _language(self) -> _Language:
         # The modules load WDL and YAML libraries, which most starts of the emulator do not need.

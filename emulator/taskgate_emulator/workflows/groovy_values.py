@@ -30,7 +30,13 @@ _UNITS = {unit: 1024**power for power, unit in enumerate(("B", "KB", "MB", "GB",
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\.?\s*([KMGTP]?)i?B?\s*", re.IGNORECASE)
 _MAX_DIGITS = 18
 _LEVELS: Sequence[Mapping[str, Callable[[Any, Any], Any]]] = (
-    {"==": operator.eq, "!=": operator.ne, "in": lambda one, many: one in many},
+    {
+        "==": operator.eq,
+        "===": operator.eq,
+        "!=": operator.ne,
+        "!==": operator.ne,
+        "in": lambda one, many: one in many,
+    },
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": operator.truediv, "%": operator.mod},

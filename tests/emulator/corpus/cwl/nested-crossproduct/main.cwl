@@ -1,0 +1,7 @@
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}, SubworkflowFeatureRequirement: {}, StepInputExpressionRequirement: {}, MultipleInputFeatureRequirement: {}, InlineJavascriptRequirement: {}}
+inputs: {a: "string[]", b: "string[]"}
+outputs: []
+steps:
+  s: {run: tab.cwl, scatter: [a, b], scatterMethod: nested_crossproduct, in: {a: a, b: b}, out: [o]}

@@ -1,0 +1,5 @@
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: split
+inputs: {a: string}
+outputs: {parts: {type: "string[]", outputBinding: {outputEval: "$([])"}}}
