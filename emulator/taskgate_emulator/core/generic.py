@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _PAGING = frozenset({"maxResults", "maxItems", "nextToken", "startingToken"})
+_OWNER = "workflowOwnerId"
 _TOKENS = frozenset({"clientToken", "requestId"})
 
 _Find = Callable[[str], Behaviour | None]
@@ -173,6 +174,9 @@ def _get(resource: Resource, operation: OperationModel) -> Behaviour | None:
         if call.params.get("export"):  # to S3, which is not emulated
             raise OperationNotEmulatedError(resource.service, f"{operation.name} with export")
         record = require_resource(call.account, resource, call.params)
+        given = {name: call.params[name] for name in call.params if name in {_OWNER, *record}}
+        if not all(_matches(record, name, value, call) for name, value in given.items()):
+            raise not_found(_word(resource), call.params[_labels_in(operation, resource)[-1]])
         return {wrapper: record} if wrapper else record
 
     return get if operation.output_shape is not None else None
@@ -222,10 +226,10 @@ def is_member(account: Account, resource: Resource, key: Key, principal: str) ->
 def _matches(record: Record, name: str, value: Any, call: Call) -> bool:
     if name == "ids":
         return record.get("id") in value
+    if name == _OWNER:  # the caller owns all resources
+        return bool(value == ACCOUNT_ID)
     if name == "resourceOwner":  # no other account shares resources
         return bool(value == "SELF")
-    if name == "workflowOwnerId":
-        return bool(value == ACCOUNT_ID)
     if name in {"createdAfter", "createdBefore"}:
         moment = creation_time(record)
         return moment is not None and (moment > value if name == "createdAfter" else moment < value)

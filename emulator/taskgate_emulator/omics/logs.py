@@ -56,6 +56,8 @@ def _run_lines(account: Account, run_id: str, run: Record, at: datetime) -> None
         _write(account, engine, at, f"Workflow {run['workflowId']} starts")
         for name, value in sorted((run.get("parameters") or {}).items()):
             _write(account, engine, at, f"Input {name} = {json.dumps(value, default=str)}")
+        for estimate in run.get("_estimates", ()):
+            _write(account, engine, at, f"The emulator estimates for {estimate}")
     if status not in ENDED or status == "DELETED":
         return
     if "failureReason" in run:

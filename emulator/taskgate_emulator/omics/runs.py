@@ -125,6 +125,10 @@ def start(account: Account, params: Mapping[str, Any]) -> Record:
     except DefinitionError as error:
         # At AWS, too, the engine reports this error only when the run starts.
         record["_failure"] = str(error)[:1_000]
+    estimates = [f"{call.name}: {', '.join(call.estimates)}" for call in calls if call.estimates]
+    if estimates:
+        record["_estimates"] = estimates
+        record["statusMessage"] = "The emulator estimates parts of this run; see its engine log"
     submit(account, run_id, record, calls)
     return record
 
@@ -136,7 +140,9 @@ def _workflow(account: Account, params: Mapping[str, Any]) -> Record:
     key: Key = (params["workflowId"],)
     kind, version = WORKFLOW, params.get("workflowVersionName")
     found = account.table(kind).record(key)
-    if found is None:
+    # There are no READY2RUN workflows, and none that other accounts share.
+    is_own = params.get("workflowOwnerId", ACCOUNT_ID) == ACCOUNT_ID
+    if found is None or not is_own or found["type"] != params.get("workflowType", found["type"]):
         raise not_found("workflow", key[0])
     if version is not None:
         kind, key = WORKFLOW_VERSION, (*key, version)
