@@ -100,12 +100,12 @@ def test_filter_is_applied_or_refused(
     value = _unmatched(name, shape)
     given = {"filter": {name: value}} if is_nested else {name: value}
     call = getattr(omics, re.sub(r"(?<!^)(?=[A-Z])", "_", operation.name).lower())
+    status = 200
+    rows: list[list[Any]] = [[]]
     try:
-        response = call(**required, **given)
+        rows = [each for each in call(**required, **given).values() if isinstance(each, list)]
     except ClientError as error:
-        status, rows = error.response["ResponseMetadata"]["HTTPStatusCode"], [[]]
-    else:
-        status, rows = 200, [each for each in response.values() if isinstance(each, list)]
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     assert (status in {200, 400, 404, 501}, rows) == (True, [[]])
 
 

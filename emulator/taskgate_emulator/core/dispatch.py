@@ -17,7 +17,13 @@ from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError
 from taskgate_emulator.core.fault_injection import FaultInjector
 from taskgate_emulator.core.generic import generic_behaviour
 from taskgate_emulator.core.observation import CannedResponses, RecordedRequest, Recorder
-from taskgate_emulator.core.operations import Behaviour, Call, Operations, error_names
+from taskgate_emulator.core.operations import (
+    Behaviour,
+    Call,
+    Computation,
+    Operations,
+    error_names,
+)
 from taskgate_emulator.core.parsing import Params, RawRequest, compile_request
 from taskgate_emulator.core.responses import HttpResponse, compile_response, error_response
 from taskgate_emulator.core.routing import Route, Router
@@ -107,6 +113,19 @@ class Dispatcher:
             raise ValueError(f"there is no operation {name} of {service}")
         return model.operation_model(name)
 
+    def computation(self, request: HttpRequest) -> Computation | None:
+        """Return what to compute, outside of the event loop, before handling a request."""
+        try:
+            self._authenticate(request)
+            route = self._router.find(request.method, request.raw_path)
+            operation = route.operation
+            service = self._behaviours[operation.service_model.service_name]
+            if not service.has_computation(operation.name):
+                return None
+            return service.computation(operation.name, self._account, self._read(route, request))
+        except AwsError:
+            return None  # handling the request reports it
+
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response to a request; every failure becomes an error in AWS's form."""
         operation: OperationModel | None = None
@@ -181,14 +200,7 @@ class Dispatcher:
     def _perform(self, route: Route, request: HttpRequest) -> HttpResponse:
         operation = route.operation
         compiled = self._compile(operation)
-        params = compiled.read(
-            RawRequest(
-                labels=route.labels,
-                query=parse_qs(request.query, keep_blank_values=True) if request.query else {},
-                headers=request.headers,
-                body=request.body,
-            )
-        )
+        params = self._read(route, request)
         account = self._account
         account.advance(account.clock())
         call = Call(account=account, operation=operation, params=params, now=account.now)
@@ -200,6 +212,16 @@ class Dispatcher:
             return compiled.write(result)
         finally:
             account.save()
+
+    def _read(self, route: Route, request: HttpRequest) -> Params:
+        return self._compile(route.operation).read(
+            RawRequest(
+                labels=route.labels,
+                query=parse_qs(request.query, keep_blank_values=True) if request.query else {},
+                headers=request.headers,
+                body=request.body,
+            )
+        )
 
     def _find_behaviour(self, operation: OperationModel) -> tuple[str, Behaviour | None]:
         """Return how an operation is emulated (see `coverage`), and its behaviour."""

@@ -15,7 +15,7 @@ from typing import Any
 from taskgate_emulator.core.state import Account, Index, Listener, TimerHandler
 from taskgate_server.aws.model import OperationModel
 
-__all__ = ["Behaviour", "Call", "Operations", "error_names"]
+__all__ = ["Behaviour", "Call", "Computation", "FindComputation", "Operations", "error_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,10 @@ def error_names(operation: OperationModel) -> frozenset[str]:
 
 Behaviour = Callable[[Call], Mapping[str, Any]]
 Preparation = Callable[[Call], Call]
+Computation = Callable[[], None]
+"""Computes what a call needs, in a thread, before the call happens; it changes no state."""
+FindComputation = Callable[[Account, Mapping[str, Any]], Computation | None]
+"""Returns the computation for params, or None if there is nothing to compute."""
 
 
 class Operations:
@@ -49,6 +53,7 @@ class Operations:
         self.service = service
         self._behaviours: dict[str, Behaviour] = {}
         self._preparations: dict[str, Preparation] = {}
+        self._computations: dict[str, FindComputation] = {}
         self._listeners: list[tuple[str, Listener, bool]] = []
         self._indexes: list[tuple[tuple[str, ...], Callable[[], Index]]] = []
         self._timers: dict[str, TimerHandler] = {}
@@ -70,6 +75,15 @@ class Operations:
         def add(preparation: Preparation) -> Preparation:
             self._preparations.update(dict.fromkeys(names, preparation))
             return preparation
+
+        return add
+
+    def compute_before(self, *names: str) -> Callable[[FindComputation], FindComputation]:
+        """Decorate a function that returns what to compute before calls of some operations."""
+
+        def add(find: FindComputation) -> FindComputation:
+            self._computations.update(dict.fromkeys(names, find))
+            return find
 
         return add
 
@@ -119,6 +133,17 @@ class Operations:
         if behaviour is None or preparation is None:
             return behaviour
         return lambda call: behaviour(preparation(call))
+
+    def computation(
+        self, name: str, account: Account, params: Mapping[str, Any]
+    ) -> Computation | None:
+        """Return what to compute before a call of an operation, or None."""
+        find = self._computations.get(name)
+        return None if find is None else find(account, params)
+
+    def has_computation(self, name: str) -> bool:
+        """Return whether there may be something to compute before calls of an operation."""
+        return name in self._computations
 
     @property
     def names(self) -> frozenset[str]:

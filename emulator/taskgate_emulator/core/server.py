@@ -213,15 +213,17 @@ async def _handle_aws_request(dispatcher: Dispatcher, request: web.BaseRequest) 
         message = f"The request body is larger than {_MAX_BODY_BYTES} bytes"
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return dispatcher.reject(AwsError("RequestEntityTooLarge", message, status=status))
-    return dispatcher.handle(
-        HttpRequest(
-            method=request.method,
-            raw_path=raw_path,
-            query=query,
-            headers=request.headers,
-            body=body,
-        )
+    received = HttpRequest(
+        method=request.method,
+        raw_path=raw_path,
+        query=query,
+        headers=request.headers,
+        body=body,
     )
+    computation = dispatcher.computation(received)
+    if computation is not None:
+        await asyncio.to_thread(computation)
+    return dispatcher.handle(received)
 
 
 async def _deliver(request: web.BaseRequest, response: HttpResponse) -> web.StreamResponse:

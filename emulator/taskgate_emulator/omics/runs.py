@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, conflict, not_found
-from taskgate_emulator.core.operations import Call
-from taskgate_emulator.core.state import CALLER, Account, Key, Record
+from taskgate_emulator.core.operations import Call, Computation
+from taskgate_emulator.core.state import ACCOUNT_ID, CALLER, Account, Key, Record
 from taskgate_emulator.omics.behaviour import ENDED, OPERATIONS, RUN, RUN_TASK
 from taskgate_emulator.omics.cache import RUN_CACHE
 from taskgate_emulator.omics.execution import LOG_STREAMS, submit
 from taskgate_emulator.omics.failures import schedule_tagged_failures
-from taskgate_emulator.omics.workflows import WORKFLOW, WORKFLOW_VERSION, load_definition
-from taskgate_emulator.workflows.definition import DefinitionError, PlannedCall
+from taskgate_emulator.omics.workflows import READINGS, WORKFLOW, WORKFLOW_VERSION, reading_of
+from taskgate_emulator.workflows.reading import Reading, Result
 
 __all__ = ["delete_ended_run", "start"]
 
@@ -67,6 +68,17 @@ def start_run(call: Call) -> Record:
     }
 
 
+@OPERATIONS.compute_before("StartRun")
+def plan_run(account: Account, params: Mapping[str, Any]) -> Computation | None:
+    """Return what plans the calls of a new run outside of the event loop."""
+    if "workflowId" not in params or not isinstance(params.get("parameters", {}), Mapping):
+        return None
+    reading = _reading(account, params)
+    if reading is None or READINGS.is_known(reading):
+        return None
+    return partial(READINGS.prepare, reading)
+
+
 @OPERATIONS.register("DeleteRun")
 def delete_run(call: Call) -> Record:
     """Delete a run that has ended, but not its log streams."""
@@ -117,20 +129,23 @@ def start(account: Account, params: Mapping[str, Any]) -> Record:
     run_id = _free_id(account)
     record = _record(account, run_id, workflow, params)
     schedule_tagged_failures(account, run_id, record["tags"])
-    calls: list[PlannedCall] = []
-    try:
-        version = params.get("workflowVersionName")
-        definition = load_definition(account, params["workflowId"], version)
-        calls = definition.plan_calls(record.get("parameters", {}))
-    except DefinitionError as error:
+    reading = _reading(account, params)
+    result = READINGS.read(reading) if reading else Result(error="The workflow has no definition")
+    calls = result.calls
+    if result.error is not None:
         # At AWS, too, the engine reports this error only when the run starts.
-        record["_failure"] = str(error)[:1_000]
+        record["_failure"] = result.error[:1_000]
     estimates = [f"{call.name}: {', '.join(call.estimates)}" for call in calls if call.estimates]
     if estimates:
         record["_estimates"] = estimates
         record["statusMessage"] = "The emulator estimates parts of this run; see its engine log"
     submit(account, run_id, record, calls)
     return record
+
+
+def _reading(account: Account, params: Mapping[str, Any]) -> Reading | None:
+    version, parameters = params.get("workflowVersionName"), params.get("parameters", {})
+    return reading_of(account, params["workflowId"], version, parameters)
 
 
 def _workflow(account: Account, params: Mapping[str, Any]) -> Record:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from taskgate_emulator.core.errors import AwsError, OperationNotEmulatedError
 from taskgate_emulator.core.generic import generic_behaviour
-from taskgate_emulator.core.operations import Call
+from taskgate_emulator.core.operations import Call, Computation
 from taskgate_emulator.core.state import Account, Key, Record, Transition
 from taskgate_emulator.core.timeline import planned
 from taskgate_emulator.omics.behaviour import OPERATIONS
-from taskgate_emulator.workflows.definition import Definition, DefinitionError, open_definition
+from taskgate_emulator.workflows.reading import Reading, Readings
 
-__all__ = ["WORKFLOW", "WORKFLOW_VERSION", "load_definition", "store_definition"]
+__all__ = ["READINGS", "WORKFLOW", "WORKFLOW_VERSION", "reading_of", "store_definition"]
+
+READINGS = Readings()
+"""A cache by digest of what definitions say, which is the same for all accounts."""
 
 WORKFLOW, WORKFLOW_VERSION = "omics.Workflow", "omics.WorkflowVersion"
 _DEFINITION = "omics.Definition"
@@ -49,16 +53,28 @@ def create_workflow_version(call: Call) -> Record:
     return _create(call, WORKFLOW_VERSION)
 
 
-def load_definition(account: Account, workflow_id: str, version: str | None) -> Definition:
-    """Return the definition of a workflow or version.
+@OPERATIONS.compute_before("CreateWorkflow", "CreateWorkflowVersion")
+def read_new_definition(_account: Account, params: Mapping[str, Any]) -> Computation | None:
+    """Return what reads the definition of a new workflow outside of the event loop."""
+    if "definitionZip" not in params:
+        return None
+    reading = _new_reading(params)
+    return None if READINGS.is_known(reading) else partial(READINGS.prepare, reading)
 
-    Raises:
-        DefinitionError: the definition cannot be run.
-    """
+
+def reading_of(
+    account: Account, workflow_id: str, version: str | None, parameters: Mapping[str, Any]
+) -> Reading | None:
+    """Return the reading for a run of a workflow or version, or None if it has no definition."""
     stored = account.table(_DEFINITION).record((workflow_id, version or ""))
     if stored is None:
-        raise DefinitionError("The workflow has no definition")
-    return open_definition(stored["content"], stored.get("engine"), stored.get("main"))
+        return None
+    return Reading(
+        content=stored["content"],
+        engine=stored.get("engine"),
+        main=stored.get("main"),
+        parameters=parameters,
+    )
 
 
 def store_definition(
@@ -116,13 +132,19 @@ def _inspect_definition(
         "digest": f"sha256:{sha256(content).hexdigest()[:57]}",
         "_templateGiven": "parameterTemplate" in params,
     }
-    try:
-        definition = open_definition(content, params.get("engine"), params.get("main"))
-        members |= {"engine": definition.engine, "main": definition.main}
-        template = params.get("parameterTemplate") or definition.parameter_template()
-    except DefinitionError as error:
-        return members, {"status": "FAILED", "statusMessage": str(error)[:1_000]}
+    result = READINGS.read(_new_reading(params))
+    if result.engine is not None:
+        members |= {"engine": result.engine, "main": result.main}
+    if result.error is not None:
+        return members, {"status": "FAILED", "statusMessage": result.error[:1_000]}
+    template = params.get("parameterTemplate") or result.template
     return members, {"status": "ACTIVE", "parameterTemplate": template}
+
+
+def _new_reading(params: Mapping[str, Any]) -> Reading:
+    return Reading(
+        content=params["definitionZip"], engine=params.get("engine"), main=params.get("main")
+    )
 
 
 def _definition_key(key: Key) -> Key:
