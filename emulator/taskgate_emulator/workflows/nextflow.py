@@ -323,6 +323,9 @@ class _Settings:
         nodes = self._nodes.get(name)
         if nodes is None:
             return None
+        match nodes:
+            case [Group(bracket="(") as arguments]:
+                nodes = arguments.nodes
         first = split(nodes, ",")[0]
         options = len(first) > 1 and is_token(first[1], ":")
         return evaluate([Group("[", tuple(nodes), 0)] if options else first, self._names)
