@@ -29,20 +29,66 @@ MAX_REMOVED: Final = 2_000
 
 COMPACT_FROM: Final = 256
 
+MAX_LINES: Final = 8
+"""Epochs whose resume tokens are accepted."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """A sequence of revisions; the same revision of another line is another state."""
+
+    epoch: bytes
+    first: int
+    last: int | None = None
+    """None for the current line."""
+
 
 class Revisions:
-    """The revision numbers of all change logs of a server.
+    """The revision numbers of change logs.
 
-    One counter for all of them, so that one number is the position of a watch of many parents.
+    One counter for all change logs of a server, so that one number is the position of a watch of
+    many parents. A parent that replicas share has its own counter.
+
+    Args:
+        epoch: identifies the line of the first revisions in resume tokens.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: bytes = b"") -> None:
         self.latest = 0
+        self._lines = [_Line(epoch, 0)]
 
     def next(self) -> int:
         """Return a new revision."""
         self.latest += 1
         return self.latest
+
+    def begin(self, epoch: bytes, first: int) -> None:
+        """Begin a line of later revisions, such as those of another replica.
+
+        Args:
+            epoch: identifies the line.
+            first: the revision of the present state in that line.
+        """
+        self._lines[-1].last = self.latest
+        self._lines = [*self._lines[1 - MAX_LINES :], _Line(epoch, first)]
+        self.latest = max(self.latest, first)
+
+    def epoch_at(self, revision: int) -> bytes:
+        """Return the epoch of a revision."""
+        lines = reversed(self._lines)
+        return next((line.epoch for line in lines if line.first <= revision), b"")
+
+    def has_epoch(self, epoch: bytes) -> bool:
+        """Return whether any revision is of an epoch."""
+        return any(line.epoch == epoch for line in self._lines)
+
+    def has(self, epoch: bytes, revision: int) -> bool:
+        """Return whether a revision of an epoch is one of these."""
+        return any(
+            line.epoch == epoch
+            and line.first <= revision <= (self.latest if line.last is None else line.last)
+            for line in self._lines
+        )
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -116,6 +162,8 @@ class ChangeLog:
         reports_missing: bool = False,
         max_removed: int = MAX_REMOVED,
     ) -> None:
+        self.revisions = revisions
+        """Numbers the changes."""
         self._make_task = make_task
         self._revisions = revisions
         self._reports_missing = reports_missing
@@ -211,6 +259,41 @@ class ChangeLog:
             _change=None,
         )
         self._put(entry, old)
+
+    def apply(self, entry: Entry) -> None:
+        """Store a change of another change log, with the revision that it has."""
+        old = self._entries.get(entry.name)
+        self._revisions.latest = max(self._revisions.latest, entry.revision)
+        if old is None and entry.removed and not self._reports_missing:
+            return
+        self._put(entry, old)
+
+    def next_change(self, entry: Entry, revision: int) -> Entry:
+        """Return the entry of another change log as the next change of this one."""
+        old = self._entries.get(entry.name)
+        known = None if old is None or old.removed else old
+        return replace(
+            entry,
+            revision=revision,
+            added=known.added if known is not None else revision,
+            previous=known.state if known is not None else task_pb2.TASK_STATE_UNSPECIFIED,
+            _change=None,
+        )
+
+    def has_same(self, entry: Entry) -> bool:
+        """Return whether an entry of another change log is no change."""
+        old = self._entries.get(entry.name)
+        if old is None or old.removed or entry.removed:
+            return entry.removed and (old is None or old.removed)
+        return old.body == entry.body
+
+    def copy_from(self, other: ChangeLog) -> None:
+        """Replace everything by the present tasks of another change log."""
+        for name in list(self._entries):
+            self.forget(name)
+        for entry in other.entries():
+            self.apply(replace(entry, revision=self._revisions.next(), _change=None))
+        self._changed.clear()
 
     def forget(self, name: str) -> None:
         """Delete a task that has no watchers any more."""

@@ -17,7 +17,9 @@ from taskgate_server.tasks.watch.change_log import Revisions
 from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.poll_interval import Budget
 from taskgate_server.tasks.watch.poller import Poller, PollerContext
-from taskgate_server.tasks.watch.resume import BOOT_BYTES
+from taskgate_server.tasks.watch.resume import EPOCH_BYTES
+from taskgate_server.tasks.watch.shared_parents import SharedParents
+from taskgate_server.tasks.watch.shared_poller import SharedPoller
 from taskgate_server.tasks.watch.sources import Reader
 from taskgate_server.tasks.watch.whole_poller import WholePoller
 
@@ -40,9 +42,10 @@ class Hub:
         random: for jitter.
         linger: seconds for which a poller without watchers is kept, so that they can resume.
         supervision: restarts pollers that fail.
+        shared: the parents that this server shares with other replicas; None if none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is shared by all pollers is an argument
         self,
         backends: Backends,
         calls_per_second: Mapping[str, float],
@@ -51,12 +54,11 @@ class Hub:
         random: Random | None = None,
         linger: float = 60.0,
         supervision: Supervision | None = None,
+        shared: SharedParents | None = None,
     ) -> None:
         self.backends = backends
         self.clock = clock
-        self.revisions = Revisions()
-        self.boot = secrets.token_bytes(BOOT_BYTES)
-        """Identifies this server process in resume tokens."""
+        self.revisions = Revisions(secrets.token_bytes(EPOCH_BYTES))
         self.stopping = False
         self.stop_callbacks: set[Callable[[], None]] = set()
         """Called when the server begins to stop; one for each watch and wait."""
@@ -76,6 +78,7 @@ class Hub:
             kind for each in self._contexts.values() for kind in each.sources.parent_kinds
         }
         """The kinds of `NameTemplate.parent_kinds` that can be watched."""
+        self._shared = shared
         self._whole: dict[Key, WholePoller] = {}
         self._named: dict[Key, NamedPoller] = {}
         self._supervision = supervision or Supervision()
@@ -90,7 +93,11 @@ class Hub:
         poller = self._whole.get(key)
         if poller is None or poller.gone or poller.ended:
             source = context.sources.of_parent(parent, full_view=key[1])
-            poller = WholePoller(source, context, parent)
+            if self._shared is None:
+                poller = WholePoller(source, context, parent)
+            else:
+                shared = self._shared.parent(parent.name, full_view=key[1])
+                poller = SharedPoller(source, context, parent, shared)
             self._start(self._whole, key, poller)
         return poller
 

@@ -10,12 +10,12 @@ age, and tries again. Without watchers it pauses, and ends after a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sized
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from taskgate_server import errors
 from taskgate_server.errors import TaskgateError
@@ -102,6 +102,7 @@ class Poller:
         """When the latest sweep began, which may be in progress."""
         self.next_at = NEVER
         """When the next sweep begins."""
+        self._origin = self._make_origin(context)
         self._source = source
         self._context = context
         self._clock = context.clock
@@ -123,6 +124,11 @@ class Poller:
         return bool(self._subscribers)
 
     @property
+    def is_joining(self) -> bool:
+        """Whether it may yet get the state of another replica, with which a watch can resume."""
+        return False
+
+    @property
     def is_loaded(self) -> bool:
         """Whether it has tasks with which a watch can resume."""
         return self.swept_at > NEVER and not self.gone
@@ -135,13 +141,14 @@ class Poller:
         self._running = asyncio.current_task()
         self.next_at = NEVER  # also after a sweep that a failure interrupted
         async with asyncio.TaskGroup() as group:
-            urgent = group.create_task(self._serve_urgent())
+            companions = [group.create_task(loop) for loop in self._companions()]
             while not self.gone and await self._wait_for_watchers():
                 await self._wait_until_due()
                 if self.is_watched:
                     await self._attempt(self._sweep_once)
             self.ended = True
-            urgent.cancel()
+            for each in companions:
+                each.cancel()
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
@@ -199,13 +206,21 @@ class Poller:
         """
         raise NotImplementedError
 
+    def _make_origin(self, context: PollerContext) -> ChangeLog:  # noqa: ARG002  # for subclasses
+        """Return where sources store what they read."""
+        return self.change_log
+
     def _make_poll(self, pace: Pace) -> Poll:
-        return Poll(change_log=self.change_log, pace=pace, publish=self._publish)
+        return Poll(change_log=self._origin, pace=pace, publish=self._publish)
 
     def _has_unsettled(self) -> bool:
         return not self.change_log.all_settled
 
     # --- The loops -----------------------------------------------------------------------------
+
+    def _companions(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the loops that run beside the sweeps."""
+        return [self._serve_urgent()]
 
     async def _wait_for_watchers(self) -> bool:
         """Return whether there are watchers; wait for one if there is something to resume."""
@@ -264,7 +279,7 @@ class Poller:
         pause = self._interval.next(changed=changed, unsettled=self._has_unsettled())
         self.next_at = min(self.next_at, self._clock() + pause)
         self._publish(everyone=bool(self._waiting))
-        fault = self.change_log.take_fault()
+        fault = self._origin.take_fault()
         if fault is not None:
             raise fault
 

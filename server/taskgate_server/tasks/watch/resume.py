@@ -1,6 +1,6 @@
 """Resume tokens: the position of a watch, bound to the request.
 
-    version 1, server 8, digest of the request 12, revision 8, checksum 4 bytes
+    version 1, epoch 8, digest of the request 12, revision 8, checksum 4 bytes
 
 A token grants no access: it is accepted only together with its own request, which names all that
 the token refers to.
@@ -20,7 +20,7 @@ from taskgate_server import errors
 FORMAT: Final = struct.Struct(">B8s12sQ")
 CHECKSUM: Final = struct.Struct(">I")
 VERSION: Final = 1
-BOOT_BYTES: Final = 8
+EPOCH_BYTES: Final = 8
 MAX_TOKEN_BYTES: Final = 1024
 """Limit for tokens of any version, which are much shorter."""
 
@@ -29,8 +29,8 @@ MAX_TOKEN_BYTES: Final = 1024
 class ResumeToken:
     """The position of a watch."""
 
-    boot: bytes
-    """The server process that numbers the changes."""
+    epoch: bytes
+    """See `Revisions`."""
     digest: bytes
     """See `digest_of`."""
     revision: int
@@ -38,7 +38,7 @@ class ResumeToken:
 
     def to_bytes(self) -> bytes:
         """Return the token as callers receive it."""
-        content = FORMAT.pack(VERSION, self.boot, self.digest, self.revision)
+        content = FORMAT.pack(VERSION, self.epoch, self.digest, self.revision)
         return content + CHECKSUM.pack(zlib.crc32(content))
 
 
@@ -53,11 +53,11 @@ def parse(token: bytes, digest: bytes) -> ResumeToken:
         raise errors.invalid_request({"resume_token": "is not a token of a watch"})
     if len(content) != FORMAT.size or content[0] != VERSION:
         return ResumeToken(b"", digest, 0)
-    _, boot, own_digest, revision = FORMAT.unpack(content)
+    _, epoch, own_digest, revision = FORMAT.unpack(content)
     if own_digest != digest:
         fault = "was issued for a different watch: parent, names, view and target must be the same"
         raise errors.invalid_request({"resume_token": fault})
-    return ResumeToken(boot, own_digest, revision)
+    return ResumeToken(epoch, own_digest, revision)
 
 
 def digest_of(parent: str, names: Collection[str], view: int, scope: Sequence[str] = ()) -> bytes:

@@ -53,6 +53,8 @@ class Watch(Subscription):
         written_at: float,
     ) -> None:
         super().__init__(hub, views, wants_settled=until_settled, written_at=written_at)
+        self._revisions = views[0].poller.change_log.revisions
+        """All views have the same."""
         self._digest = digest
         self._token = token
         self._heartbeat_seconds = heartbeat_seconds
@@ -106,12 +108,14 @@ class Watch(Subscription):
 
         It begins with the first row: an error that comes before is the call's only response.
         """
-        reason = self._snapshot_reason()
+        reason, is_decided = self._snapshot_reason(), not self._is_joining()
         seconds = self._heartbeat_seconds
         async with aclosing(self.freshening(pause=seconds)) as freshening:
             beat_at = math.inf
             async for since in freshening:
-                if reason is None:
+                if not is_decided:
+                    reason, is_decided = self._snapshot_reason(), not self._is_joining()
+                if reason is None or not is_decided:
                     continue
                 rows, now = self._early_rows(since), self.hub.clock()
                 if not rows and now < beat_at:
@@ -124,6 +128,10 @@ class Watch(Subscription):
                     yield message
                 if not rows:
                     yield self._heartbeat()
+
+    def _is_joining(self) -> bool:
+        """Return whether it is unknown whether the watch can resume."""
+        return self._token is not None and any(view.poller.is_joining for view in self.views)
 
     def _early_rows(self, since: float) -> list[Entry]:
         """Return what has arrived from requests that were sent at a time or later, as new rows."""
@@ -144,9 +152,9 @@ class Watch(Subscription):
         token = self._token
         if token is None:
             return Reason.SNAPSHOT_REASON_NEW_WATCH
-        if token.boot != self.hub.boot:
+        if not self._revisions.has_epoch(token.epoch):
             return Reason.SNAPSHOT_REASON_TOKEN_FROM_ELSEWHERE
-        is_known = token.revision <= self.hub.revisions.latest
+        is_known = self._revisions.has(token.epoch, token.revision)
         if is_known and all(view.can_resume(token.revision) for view in self.views):
             return None
         return Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD
@@ -162,7 +170,7 @@ class Watch(Subscription):
 
     def _snapshot(self, reason: Reason.ValueType) -> Iterator[bytes]:
         """Yield a snapshot, without the rows that were sent while it was loading."""
-        self._position = self._complete_to = position = self.hub.revisions.latest
+        self._position = self._complete_to = position = self._revisions.latest
         self._added, self._is_resumed = set(), False
         has_begun, self._is_loading = self._is_loading, False
         self._is_complete, self._left_out = False, set()
@@ -210,7 +218,7 @@ class Watch(Subscription):
                 return
             if any(view.poller.change_log.horizon > self._position for view in self.views):
                 yield from self._snapshot(Reason.SNAPSHOT_REASON_TOKEN_TOO_OLD)
-            newest = self.hub.revisions.latest
+            newest = self._revisions.latest
             some, are_all = self._next()
             for entry in some:
                 change = self._change(entry)
@@ -246,7 +254,7 @@ class Watch(Subscription):
     def _next(self) -> tuple[list[Entry], bool]:
         """Return the next changes of all views, in their order, and whether there are no more."""
         found: list[Entry] = []
-        are_all, last = True, self.hub.revisions.latest
+        are_all, last = True, self._revisions.latest
         for view in self.views:
             some = view.changes_after(self._position, MAX_CHANGES)
             if len(some) == MAX_CHANGES:  # the view may have more, after these
@@ -301,7 +309,8 @@ class Watch(Subscription):
         """Return the response with a resume token, if the watch can resume after it."""
         if not self._is_complete:
             return response
-        token = ResumeToken(self.hub.boot, self._digest, self._complete_to)
+        epoch = self._revisions.epoch_at(self._complete_to)
+        token = ResumeToken(epoch, self._digest, self._complete_to)
         return wire.with_token(response, token.to_bytes())
 
 

@@ -110,14 +110,14 @@ class WholePoller(Poller):
             # AWS has to confirm that a parent is gone that it had before.
             if first or self._not_found < 2:  # noqa: PLR2004  # twice
                 raise
-            for entry in list(self.change_log.entries()):
-                self.change_log.remove(entry.name, self._clock())
+            for entry in list(self._origin.entries()):
+                self._origin.remove(entry.name, self._clock())
             self.gone = True
         else:
             self._not_found = 0
         if first:
-            self.change_log.start()
-        self.change_log.trim()
+            self._start()
+        self._origin.trim()
 
     async def _read(self, names: Collection[str]) -> None:
         raise_first(await self._source.read(self._urgent_poll, names))
@@ -125,7 +125,7 @@ class WholePoller(Poller):
     async def _find_end(self, swept_at: float) -> None:
         """See `Poller`."""
         had_ended, self._has_ended = self._has_ended, False
-        if not any(subscriber.wants_settled for subscriber in self._subscribers):
+        if not self._wants_settled():
             return
         if self.change_log.all_settled:
             await self._parent.read()
@@ -138,6 +138,13 @@ class WholePoller(Poller):
             self._sweep_again(conclusive_from, pause=SWEEP_SECONDS)
         elif not had_ended:
             self._wake((), everyone=True)
+
+    def _start(self) -> None:
+        """Make the tasks of the first sweep the initial state."""
+        self.change_log.start()
+
+    def _wants_settled(self) -> bool:
+        return any(subscriber.wants_settled for subscriber in self._subscribers)
 
     def _wake(self, changed: Collection[str], *, everyone: bool) -> None:
         if everyone or changed:
