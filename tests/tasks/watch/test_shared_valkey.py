@@ -14,6 +14,7 @@ from taskgate.v1 import task_watch_pb2
 from taskgate_server.shared_state.parents import ValkeyParents
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
+from taskgate_server.tasks.watch.shared_parents import Change, Interest, News, SharedParent
 from taskgate_server.tasks.watch.shared_poller import Role, SharedPoller
 from tests.support.aws_in_memory import JOB_NAME, World
 from tests.support.calls import make_call
@@ -196,3 +197,55 @@ async def test_replicas_poll_alone_without_the_store(server: ValkeyProcess, faul
         await place.move_all()
         for picture in place.pictures:
             assert picture.events.count("snapshot_begin") == 1
+
+
+async def test_a_write_through_a_replica_without_watchers_is_read_at_once(
+    server: ValkeyProcess,
+) -> None:
+    async with running(server) as place:
+        (leader,) = place.with_role(Role.LEADING)
+        store = RespStore(server.port)
+        place.stores.append(store)
+        third = place.hub(2, store)
+        place.hubs.append(third)
+        poller = place.poller(leader)
+        await place.settle(lambda: poller.next_at > poller._clock() + 1.0)
+        place.world.calls.clear()
+        place.world.move(place.tasks[0])
+        third.refresh(place.tasks[0])
+        assert await place.settle(place.is_current) < 0.5
+        assert not place.world.calls["ListSteps"], "it was read by name"
+
+
+async def test_a_replica_that_lost_the_lease_without_noticing_it_changes_nothing(
+    server: ValkeyProcess,
+) -> None:
+    async with running(server) as place:
+        parents = [
+            ValkeyParents(store=store, cipher=AesGcm(KEY), replica=f"other-{index}", scope="test")
+            for index, store in enumerate(place.stores)
+        ]
+        old, new = (each.parent("another parent", full_view=False) for each in parents)
+        epoch = b"\1" * 8
+        first = await exchange(old, epoch)
+        assert first.leads
+        assert await old.reset(first.fence, epoch)
+        assert await old.add(first.fence, epoch, [CHANGE], b"status")
+        assert not (await exchange(new, epoch)).leads
+        await asyncio.sleep(2.1)  # the lease expires by the clock of the server
+        second = await exchange(new, epoch)
+        assert second.leads
+        assert second.fence > first.fence
+        before = await new.load()
+        assert await old.add(first.fence, epoch, [CHANGE], b"another status") is None
+        assert await old.reset(first.fence, b"\2" * 8) is None
+        assert await new.load() == before
+
+
+CHANGE = Change(name="a task", removed=False, content=b"content")
+
+
+async def exchange(parent: SharedParent, epoch: bytes) -> News:
+    return await parent.exchange(
+        wants_lease=True, interest=Interest.CHANGES, epoch=epoch, revision=0
+    )

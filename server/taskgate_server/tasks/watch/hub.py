@@ -14,6 +14,7 @@ from taskgate_server.background_tasks import BackgroundTask, Supervision
 from taskgate_server.tasks.backend import Backends, TaskBackend
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import Revisions
+from taskgate_server.tasks.watch.hints import RemoteHints
 from taskgate_server.tasks.watch.named_poller import NamedPoller, NamedTasks
 from taskgate_server.tasks.watch.poll_interval import Budget
 from taskgate_server.tasks.watch.poller import Poller, PollerContext
@@ -79,6 +80,8 @@ class Hub:
         }
         """The kinds of `NameTemplate.parent_kinds` that can be watched."""
         self._shared = shared
+        self._hints = RemoteHints(shared) if shared is not None else None
+        self._sends_hints = False
         self._whole: dict[Key, WholePoller] = {}
         self._named: dict[Key, NamedPoller] = {}
         self._supervision = supervision or Supervision()
@@ -118,6 +121,7 @@ class Hub:
         """Read a task at once for its watchers, after AWS has responded to a write of it."""
         for poller in self._pollers_of_task(name):
             poller.read_now([name])
+        self._hint_elsewhere(name, name)
 
     def hint(self, name: str) -> None:
         """Read soon a task or the tasks of a parent; an event may be late or incomplete."""
@@ -129,6 +133,7 @@ class Hub:
         else:
             for poller in self._whole_pollers(backend.names.parents_of(name).values()):
                 poller.sweep_soon()
+            self._hint_elsewhere(name, None)
 
     # --- Shutdown ------------------------------------------------------------------------------
 
@@ -147,7 +152,7 @@ class Hub:
         await asyncio.gather(*loops, return_exceptions=True)
 
     def __len__(self) -> int:
-        """Return the number of pollers."""
+        """Return the number of pollers, and of the loop that sends hints if there is one."""
         return len(self._loops)
 
     @property
@@ -172,16 +177,34 @@ class Hub:
                 if poller is not None and poller.is_watched:
                     yield poller
 
+    def _hint_elsewhere(self, name: str, task: str | None) -> None:
+        """Send a hint to the replicas that poll the parents of a name, if no poller here does."""
+        if self._hints is None:
+            return
+        context = self._contexts[name.partition("/")[0]]
+        kinds = context.sources.parent_kinds
+        for kind, parent in context.backend.names.parents_of(name).items():
+            for full_view in {False, context.sources.has_views} if kind in kinds else ():
+                poller = self._whole.get((parent, full_view))
+                if poller is None or not poller.is_watched:
+                    self._hints.add(parent, task, full_view=full_view)
+        if not self._sends_hints:
+            self._sends_hints = True
+            self._run(BackgroundTask("hints", self._hints.run))
+
     def _start(self, pollers: dict[Key, P], key: Key, poller: P) -> None:
         pollers[key] = poller
 
-        def ended(loop: asyncio.Task[None]) -> None:
-            self._loops.discard(loop)
+        def ended(_: asyncio.Task[None]) -> None:
             if pollers.get(key) is poller:
                 del pollers[key]
 
+        self._run(BackgroundTask("poller", poller.run)).add_done_callback(ended)
+
+    def _run(self, task: BackgroundTask) -> asyncio.Task[None]:
         # In an empty context: its calls are not part of the RPC that happens to start it.
-        running = self._supervision.keep_running(BackgroundTask("poller", poller.run))
+        running = self._supervision.keep_running(task)
         loop = asyncio.get_running_loop().create_task(running, context=Context())
-        loop.add_done_callback(ended)
+        loop.add_done_callback(self._loops.discard)
         self._loops.add(loop)
+        return loop

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from taskgate_server.tasks.names import Parent
 from taskgate_server.tasks.watch.change_log import ChangeLog, Entry, Revisions
+from taskgate_server.tasks.watch.hints import FULL_SWEEP, READ, SWEEP, read_hint
 from taskgate_server.tasks.watch.poller import NEVER, PollerContext, Subscriber
 from taskgate_server.tasks.watch.replication import (
     Status,
@@ -53,10 +54,6 @@ FULL_SWEEP_SECONDS: Final = 1.0
 """Interval between requests for a full sweep of another replica."""
 MAX_CHANGES: Final = 500
 """Changes that are added to the store at once."""
-
-SWEEP: Final = b"sweep"
-FULL_SWEEP: Final = b"full"
-READ: Final = b"read"
 
 
 class Role(Enum):
@@ -141,7 +138,7 @@ class SharedPoller(WholePoller):
         if self._is_polling:
             super().read_now(names)
         else:
-            self._request(b"\n".join([READ, *(name.encode() for name in names)]))
+            self._request(read_hint(names))
 
     def attach(self, subscriber: Subscriber) -> None:
         """See `WholePoller`."""
