@@ -20,6 +20,7 @@ LEASE_SECONDS = 2.0
 INTEREST_SECONDS = 3.0
 MAX_CHANGES = 64
 TIMEOUT_SECONDS = 0.25
+PAUSE_SECONDS = 0.1
 
 
 @dataclass
@@ -48,6 +49,8 @@ class ParentStore:
         self.is_up = True
         self.cut_off: set[str] = set()
         """The replicas that cannot reach it."""
+        self.paused: set[str] = set()
+        """The replicas that have stopped, and go on later with what they were about to do."""
         self.parents: dict[tuple[str, bool], Stored] = {}
         self.callbacks: dict[tuple[str, Callable[[], None]], tuple[str, bool]] = {}
         self.max_changes = 1000
@@ -91,6 +94,8 @@ class ParentInMemory:
     async def _reach(self) -> None:
         store = self._store
         await asyncio.sleep(store.random.uniform(0, store.latency))
+        while self._replica in store.paused:
+            await asyncio.sleep(PAUSE_SECONDS)
         if not store.is_up or self._replica in store.cut_off:
             await asyncio.sleep(TIMEOUT_SECONDS)
             raise SharedStateUnavailableError

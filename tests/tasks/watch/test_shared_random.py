@@ -48,7 +48,6 @@ class SharedChaos:
         self.store.max_changes = self.random.choice([20, 1000])
         self.started = 0
         self.hubs = [self.start() for _ in range(REPLICAS)]
-        self.names = {hub: f"replica {index}" for index, hub in enumerate(self.hubs)}
         self.is_on = True
         self.stopping = False
 
@@ -75,10 +74,10 @@ class SharedChaos:
             if name is not None and self.random.random() < 0.2:
                 hub = self.random.choice(self.hubs)
                 self.random.choice([hub.refresh, hub.hint])(name)
-            if self.random.random() < 0.03:
+            if self.random.random() < 0.04:
                 await self.disturb()
         self.world.fault_share, self.is_on = 0.0, False
-        self.store.is_up, self.store.cut_off = True, set()
+        self.store.is_up, self.store.cut_off, self.store.paused = True, set(), set()
         await asyncio.sleep(QUIET_SECONDS)
         self.stopping = True
         for hub in self.hubs:
@@ -91,7 +90,7 @@ class SharedChaos:
 
     async def disturb(self) -> None:
         """Disturb the store or a replica."""
-        kind = self.random.randrange(4)
+        kind = self.random.randrange(5)
         if kind == 0:
             self.store.is_up = not self.store.is_up
             if self.random.random() < 0.5:
@@ -101,10 +100,13 @@ class SharedChaos:
             self.store.cut_off ^= {name}
         elif kind == 2:
             self.store.restart_empty()
+        elif kind == 3:
+            self.store.paused ^= {f"replica {self.random.randrange(self.started) + 1}"}
         else:
             index = self.random.randrange(REPLICAS)
             old, self.hubs[index] = self.hubs[index], self.start()
             old.stop()
+            self.store.paused = set()
             await old.close()
 
     def request(self, random: Random) -> task_watch_pb2.WatchTasksRequest:

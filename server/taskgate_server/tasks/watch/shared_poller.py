@@ -470,7 +470,9 @@ class SharedPoller(WholePoller):
         for revision, content in changes:
             entry = deserialize(revision, content, self._times)
             if revision > self._revisions.latest:
-                self.change_log.apply(entry)
+                # When a task was added may differ between replicas that have merged their states.
+                self.change_log.apply(self.change_log.next_change(entry, revision))
+                self._revisions.latest = revision
         self.change_log.trim()
 
     def _apply_status(self, content: bytes) -> None:
