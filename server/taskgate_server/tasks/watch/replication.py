@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from grpc import StatusCode
 
+from taskgate_server.error_rules import Retry
 from taskgate_server.errors import TaskgateError
 from taskgate_server.tasks.parent_state import ParentState
 from taskgate_server.tasks.watch.change_log import Entry
@@ -122,6 +123,8 @@ def serialize_status(status: Status, times: StoreTime) -> bytes:
             "reason": error.reason,
             "domain": error.domain,
             "metadata": error.metadata,
+            "retry_after": error.retry_after,
+            "retry": error.retry.value,
         }
     if found.parent is not None:
         values["parent"] = asdict(found.parent)
@@ -135,7 +138,8 @@ def deserialize_status(content: bytes, times: StoreTime) -> Status:
     values = json.loads(content)
     if values["error"] is not None:
         code = StatusCode[values["error"].pop("code")]
-        values["error"] = TaskgateError(code=code, **values["error"])
+        retry = Retry(values["error"].pop("retry"))
+        values["error"] = TaskgateError(code=code, retry=retry, **values["error"])
     if values["parent"] is not None:
         values["parent"] = ParentState(**values["parent"])
     return Status(**values).converted(times.to_local)
