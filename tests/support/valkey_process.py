@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import itertools
 import shutil
 import signal
 import socket
@@ -22,6 +22,7 @@ from tests.support.ports import free_ports
 TIMEOUT_SECONDS = 0.25
 UNREACHABLE_PORT = 1
 NONCE_BYTES = 12
+NONCES = itertools.count()
 
 
 class ValkeyProcess:
@@ -135,7 +136,7 @@ class AesGcm:
         self._cipher = AESGCM(key)
 
     def encrypt(self, content: bytes, context: bytes) -> bytes:
-        nonce = secrets.token_bytes(NONCE_BYTES)
+        nonce = next(NONCES).to_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, content, context)
 
     def decrypt(self, content: bytes, context: bytes) -> bytes:

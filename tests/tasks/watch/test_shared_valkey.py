@@ -14,8 +14,8 @@ from taskgate.v1 import task_watch_pb2
 from taskgate_server.shared_state.parents import ValkeyParents
 from taskgate_server.tasks.watch.hub import Hub
 from taskgate_server.tasks.watch.service import Watches
-from taskgate_server.tasks.watch.shared_parents import Change, Interest, News, SharedParent
-from taskgate_server.tasks.watch.shared_poller import Role, SharedPoller
+from taskgate_server.tasks.watch.shared_parents import Change, Interest, News, Role, SharedParent
+from taskgate_server.tasks.watch.shared_poller import SharedPoller
 from tests.support.aws_in_memory import JOB_NAME, World
 from tests.support.calls import make_call
 from tests.support.follower import Picture, Response

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import Protocol, TypeAlias
 
 Numbered: TypeAlias = tuple[int, bytes]
@@ -20,6 +20,14 @@ Numbered: TypeAlias = tuple[int, bytes]
 
 class SharedStateUnavailableError(Exception):
     """The shared state cannot be read or written at present."""
+
+
+class Role(Enum):
+    """Who polls AWS."""
+
+    FOLLOWING = auto()
+    LEADING = auto()
+    ALONE = auto()
 
 
 class Interest(IntEnum):

@@ -21,7 +21,6 @@ import secrets
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from enum import Enum, auto
 from typing import Any, Final
 
 from taskgate_server.tasks.names import Parent
@@ -42,9 +41,11 @@ from taskgate_server.tasks.watch.shared_parents import (
     Interest,
     News,
     Numbered,
+    Role,
     SharedParent,
     SharedStateUnavailableError,
 )
+from taskgate_server.tasks.watch.shared_state_loading import load_first, merge
 from taskgate_server.tasks.watch.sources import Source
 from taskgate_server.tasks.watch.whole_poller import WholePoller
 
@@ -54,14 +55,6 @@ FULL_SWEEP_SECONDS: Final = 1.0
 """Interval between requests for a full sweep of another replica."""
 MAX_CHANGES: Final = 500
 """Changes that are added to the store at once."""
-
-
-class Role(Enum):
-    """Who polls AWS."""
-
-    FOLLOWING = auto()
-    LEADING = auto()
-    ALONE = auto()
 
 
 class _LeaseLostError(Exception):
@@ -79,7 +72,8 @@ class SharedPoller(WholePoller):
         super().__init__(source, replace(context, revisions=revisions), parent)
         self._revisions = revisions
         self._shared = shared
-        self._role = Role.FOLLOWING
+        self.role = Role.FOLLOWING
+        """Who polls AWS."""
         self._term = 0
         """Differs after this replica began or ceased to poll."""
         self._is_decided = False
@@ -103,11 +97,6 @@ class SharedPoller(WholePoller):
         self._has_own_news = asyncio.Event()
 
     @property
-    def role(self) -> Role:
-        """Who polls AWS."""
-        return self._role
-
-    @property
     def is_joining(self) -> bool:
         """See `Poller`."""
         return not self._is_decided
@@ -124,7 +113,7 @@ class SharedPoller(WholePoller):
             with suppress(SharedStateUnavailableError):
                 await self._exchange(Interest.NONE)
             if not self.ended:  # to be run again after a failure
-                self._role = Role.FOLLOWING
+                self.role = Role.FOLLOWING
 
     def sweep_soon(self) -> None:
         """See `Poller`."""
@@ -209,7 +198,7 @@ class SharedPoller(WholePoller):
 
     @property
     def _is_polling(self) -> bool:
-        return self._role is not Role.FOLLOWING
+        return self.role is not Role.FOLLOWING
 
     async def _publish_news(self) -> None:
         """Publish what is read, as it arrives."""
@@ -223,9 +212,9 @@ class SharedPoller(WholePoller):
             self._has_own_news.clear()
             entries = self._own_changes()
             everyone, self._wakes_all = self._wakes_all, False
-            if self._role is Role.LEADING:
+            if self.role is Role.LEADING:
                 await self._add(entries, self._own_status())
-            elif self._role is Role.ALONE:
+            elif self.role is Role.ALONE:
                 self._number(entries)
             self.change_log.trim()
             changed = self.change_log.take_changed()
@@ -320,10 +309,10 @@ class SharedPoller(WholePoller):
         news = await self._exchange(interest)
         self._end_wanted = news.end_wanted
         if not news.leads:
-            if self._role is not Role.FOLLOWING:
+            if self.role is not Role.FOLLOWING:
                 self._follow()
             await self._adopt(news, interest)
-        elif self._role is not Role.LEADING or news.fence != self._fence:
+        elif self.role is not Role.LEADING or news.fence != self._fence:
             await self._lead(news, interest)
         for hint in news.hints:
             self._serve(hint)
@@ -365,17 +354,17 @@ class SharedPoller(WholePoller):
             self._origin.copy_from(self.change_log)
             self.next_at = NEVER
             self._term += 1
-        self._role, self._full_at = role, NEVER
+        self.role, self._full_at = role, NEVER
         self._is_decided = True
         self._awake.set()
 
     def _go_alone(self) -> None:
-        if self._role is not Role.ALONE:
+        if self.role is not Role.ALONE:
             self._begin_polling(Role.ALONE)
 
     def _follow(self) -> None:
         """Leave the polling to another replica; what was read and not published is dropped."""
-        self._role = Role.FOLLOWING
+        self.role = Role.FOLLOWING
         self._term += 1
         self._origin.take_changed()
 
@@ -496,44 +485,14 @@ class SharedPoller(WholePoller):
         state = await self._shared.load()
         if not state.epoch:
             return
-        tasks = [deserialize(*each, self._times) for each in state.tasks]
         if self._is_empty:
-            names = {each.name for each in tasks}
-            last: dict[str, Entry] = {}
-            for each in state.changes:
-                entry = deserialize(*each, self._times)
-                last[entry.name] = entry
-            removed = [each for each in last.values() if each.removed and each.name not in names]
-            # A removed task has a change only if the change log has the task.
-            for entry in removed:
-                self.change_log.apply(replace(entry, removed=False, revision=0))
-            for entry in sorted([*tasks, *removed], key=lambda entry: entry.revision):
-                self.change_log.apply(entry)
-            self._revisions.latest = state.revision
-            self.change_log.horizon = state.horizon
-            self._revisions.begin(state.epoch, state.horizon)
+            load_first(self.change_log, state, self._times)
             self._epoch = state.epoch
         else:
-            self._merge(tasks, state.revision)
+            merge(self.change_log, state, self._times)
             self._set_line(state.epoch, state.revision)
         self._is_decided = True
         self._apply_status(state.status)
-
-    def _merge(self, tasks: Sequence[Entry], revision: int) -> None:
-        """Apply the differences to a newer state, with revisions below that of the state."""
-        names = {each.name for each in tasks}
-        removed = [
-            replace(each, removed=True, previous=each.state, digest=b"", _change=None)
-            for each in self.change_log.entries()
-            if each.name not in names
-        ]
-        changes = [each for each in tasks if not self.change_log.has_same(each)]
-        changes = sorted([*removed, *changes], key=lambda entry: entry.revision)
-        if self._revisions.latest + len(changes) > revision:
-            # The clock of the store was put back: watchers get new snapshots.
-            self.change_log.horizon = self._revisions.latest + len(changes)
-        for entry in changes:
-            self.change_log.apply(self.change_log.next_change(entry, self._revisions.latest + 1))
 
     def _set_line(self, epoch: bytes, revision: int) -> None:
         """Continue with the revisions of the store."""
