@@ -97,3 +97,25 @@ def test_scatter_beyond_the_limit_fails_the_run(omics: Any, clock: ManualClock) 
     failed = omics.get_run(id=run)
     assert (failed["status"], failed["failureReason"]) == ("FAILED", "WORKFLOW_RUN_FAILED")
     assert f"at most {MAX_CALLS} tasks" in failed["statusMessage"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("main_cwl", "1: 2", "cwlVersion"),
+        ("main_cwl", "[" * 5_000, "nested too deeply"),
+        ("main_cwl", "cwlVersion: v1.2\n$graph: [a]", "main.cwl"),
+        ("main_cwl", "cwlVersion: v1.2\nclass: Workflow\ninputs: [a]", "main.cwl:3"),
+        ("main_wdl", "workflow {", "line 1"),
+        ("main_wdl", "version 1.0\nworkflow W { Int x = " + "(" * 5_000, "main.wdl"),
+        ("main_nf", "workflow { A(\n", "main.nf: line 1"),
+    ],
+)
+def test_definition_that_cannot_be_read_fails_its_workflow(
+    omics: Any, clock: ManualClock, name: str, text: str, cause: str
+) -> None:
+    workflow = omics.create_workflow(definitionZip=zipped(**{name: text}))["id"]
+    clock.advance(3)
+    failed = omics.get_workflow(id=workflow)
+    assert failed["status"] == "FAILED"
+    assert cause in failed["statusMessage"]
