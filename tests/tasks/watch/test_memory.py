@@ -16,7 +16,7 @@ from taskgate_emulator import Emulator
 from taskgate_emulator.core.clock import ManualClock
 from tests.support.guarded_process import ROOT
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.alone  # memory is measured
 
 LOG = logging.getLogger(__name__)
 WATCHES: Final = 5_000
